@@ -1,0 +1,138 @@
+//! Time, as something handed in: the real clock, and one that tests turn by hand.
+//!
+//! This is the only file that asks the system for the time. Everything else is told, so a whole day at a
+//! door can be replayed in a second.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+/// A monotonic point in time: how long after the clock's start. Never goes backwards, survives changes of
+/// the wall clock, and is what ages and windows are measured in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Moment(pub Duration);
+
+impl Moment {
+    /// How long after `earlier` this is; zero if `earlier` is in fact later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl std::ops::Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(rhs))
+    }
+}
+
+/// A point in calendar time, UTC, as events show it (RFC 3339, milliseconds).
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(transparent)]
+pub struct WallTime(#[schemars(with = "String")] pub jiff::Timestamp);
+
+impl std::fmt::Display for WallTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.3}", self.0)
+    }
+}
+
+/// Where time comes from.
+pub trait Clock: Send + Sync {
+    /// Monotonic time now.
+    fn now(&self) -> Moment;
+
+    /// What the calendar says (or said, or will say) at `moment`.
+    fn wall(&self, moment: Moment) -> WallTime;
+
+    /// Waits. The simulated clock moves itself forward instead.
+    fn sleep(&self, duration: Duration);
+}
+
+/// The system's clock.
+#[derive(Debug)]
+pub struct SystemClock {
+    started: Instant,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SystemClock {
+    /// A clock whose `Moment` zero is now.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system for the time")]
+    pub fn new() -> Self {
+        Self { started: Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system for the time")]
+    fn now(&self) -> Moment {
+        Moment(Instant::now().duration_since(self.started))
+    }
+
+    fn wall(&self, moment: Moment) -> WallTime {
+        // From today's calendar and the distance to `moment`, so that a corrected wall clock shows at once.
+        let now = self.now();
+        let ahead = jiff::SignedDuration::try_from(moment.since(now)).unwrap_or_default();
+        let behind = jiff::SignedDuration::try_from(now.since(moment)).unwrap_or_default();
+        let wall = jiff::Timestamp::now();
+        WallTime(wall.checked_add(ahead).and_then(|t| t.checked_sub(behind)).unwrap_or(wall))
+    }
+
+    fn sleep(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+}
+
+/// A clock that stands still until a test moves it. Clones share one time.
+#[derive(Debug, Clone)]
+pub struct SimulatedClock {
+    now: Arc<Mutex<Moment>>,
+    epoch: jiff::Timestamp,
+}
+
+impl SimulatedClock {
+    /// Starts at moment zero, which the calendar calls `epoch`.
+    #[must_use]
+    pub fn new(epoch: jiff::Timestamp) -> Self {
+        Self { now: Arc::default(), epoch }
+    }
+
+    /// Moves time forward.
+    pub fn advance(&self, by: Duration) {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        *now = *now + by;
+    }
+
+    /// Moves time forward to `moment`; does nothing if that is past.
+    pub fn advance_to(&self, moment: Moment) {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        *now = (*now).max(moment);
+    }
+}
+
+impl Clock for SimulatedClock {
+    fn now(&self) -> Moment {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wall(&self, moment: Moment) -> WallTime {
+        let offset = jiff::SignedDuration::try_from(moment.0).unwrap_or_default();
+        WallTime(self.epoch.checked_add(offset).unwrap_or(self.epoch))
+    }
+
+    fn sleep(&self, duration: Duration) {
+        self.advance(duration);
+    }
+}

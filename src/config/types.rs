@@ -1,0 +1,391 @@
+//! The settings as types. Field docs become the documentation and the JSON Schema; defaults are written once,
+//! here. Units are in the names. Numbers are only plausible after [`super::check`] has seen them.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{CameraId, Threshold};
+
+/// The whole configuration file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Version of this file's format: 1.
+    pub schema: u32,
+    /// What to watch. This version watches exactly one camera.
+    pub cameras: Vec<Camera>,
+    /// Which models to use.
+    #[serde(default)]
+    pub models: Models,
+    /// How faces are found.
+    #[serde(default)]
+    pub detection: Detection,
+    /// How faces are followed from frame to frame.
+    #[serde(default)]
+    pub tracking: Tracking,
+    /// Which pictures of a face are good enough to be looked at.
+    #[serde(default)]
+    pub quality: Quality,
+    /// Photo or face.
+    #[serde(default)]
+    pub liveness: Liveness,
+    /// When somebody counts as verified.
+    #[serde(default)]
+    pub decision: Decision,
+    /// Where enrolled people are kept.
+    #[serde(default)]
+    pub gallery: Gallery,
+    /// Who is told.
+    #[serde(default)]
+    pub events: Events,
+}
+
+/// One camera, or something that stands in for one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Camera {
+    /// The name that events carry.
+    pub id: CameraId,
+    /// A device (`/dev/video0`, better its `/dev/v4l/by-id/...` link), a folder of pictures, an MJPEG `.avi`
+    /// file, or any file or URL that the `ffmpeg` command can read.
+    pub source: String,
+    /// How to read it. `auto` goes by what `source` is.
+    #[serde(default)]
+    pub driver: Driver,
+    /// Pixels across to ask a device for.
+    #[serde(default = "Camera::default_width")]
+    pub width: u32,
+    /// Pixels down to ask a device for.
+    #[serde(default = "Camera::default_height")]
+    pub height: u32,
+    /// Frames a second to ask a device for; the rate at which a folder of pictures is played.
+    #[serde(default = "Camera::default_fps")]
+    pub fps: f64,
+    /// Pixel format to ask a device for; `auto` takes the first it has of mjpg, nv12, yuyv, grey.
+    #[serde(default)]
+    pub format: PixelFormat,
+    /// A device that gives no frame for so long counts as lost and is opened again.
+    #[serde(default = "Camera::default_read_timeout_ms")]
+    pub read_timeout_ms: u64,
+    /// `real`: a file is played at its own rate and late frames are skipped, as with a camera. `max`: every
+    /// frame is processed, as fast as possible.
+    #[serde(default)]
+    pub speed: Speed,
+    /// How many times a file or folder is played.
+    #[serde(default = "Camera::default_loops")]
+    pub loops: u32,
+}
+
+impl Camera {
+    fn default_width() -> u32 {
+        1280
+    }
+    fn default_height() -> u32 {
+        720
+    }
+    fn default_fps() -> f64 {
+        30.0
+    }
+    fn default_read_timeout_ms() -> u64 {
+        2000
+    }
+    fn default_loops() -> u32 {
+        1
+    }
+
+    /// A camera with every setting at its default.
+    #[must_use]
+    pub fn new(id: CameraId, source: String) -> Self {
+        Self {
+            id,
+            source,
+            driver: Driver::Auto,
+            width: Self::default_width(),
+            height: Self::default_height(),
+            fps: Self::default_fps(),
+            format: PixelFormat::Auto,
+            read_timeout_ms: Self::default_read_timeout_ms(),
+            speed: Speed::Real,
+            loops: Self::default_loops(),
+        }
+    }
+}
+
+/// How a camera's source is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Driver {
+    /// By what the source is: a device, a folder, an `.avi` with MJPEG, else ffmpeg.
+    #[default]
+    Auto,
+    /// A Linux camera.
+    V4l2,
+    /// A camera by the portable nokhwa library. For laptops and trials; never for a door.
+    Nokhwa,
+    /// A folder of pictures in the order of their names.
+    Folder,
+    /// An AVI file with MJPEG video.
+    Avi,
+    /// Whatever the `ffmpeg` command reads: files, RTSP, HTTP.
+    Ffmpeg,
+}
+
+/// How a device packs its pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PixelFormat {
+    /// The first that the device has of mjpg, nv12, yuyv, grey.
+    #[default]
+    Auto,
+    /// JPEG frames.
+    Mjpg,
+    /// 4:2:2, packed.
+    Yuyv,
+    /// 4:2:0, two planes.
+    Nv12,
+    /// 8-bit luma.
+    Grey,
+}
+
+/// How fast files are played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Speed {
+    /// At the source's own rate; the newest frame wins.
+    #[default]
+    Real,
+    /// Every frame, as fast as possible.
+    Max,
+}
+
+/// Which models to use, and where they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Models {
+    /// Folder with model files and their manifests. Left out: the `FACEWARDEN_MODELS` variable, `models/` beside
+    /// the program, `/usr/lib/facewarden/models`, or the `models/` folder of a checkout, whichever comes first.
+    pub folder: Option<PathBuf>,
+    /// Finds faces: `centerface`, `ultralight`, or any detector with a manifest.
+    pub detector: String,
+    /// Turns a face into numbers: `faceplugin512` or any embedder with a manifest.
+    pub embedder: String,
+    /// Tells a face from a picture of one.
+    pub liveness: String,
+    /// The ONNX Runtime library. Left out: searched for as the README says.
+    pub runtime_library: Option<PathBuf>,
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            detector: "centerface".into(),
+            embedder: "faceplugin512".into(),
+            liveness: "liveness".into(),
+            runtime_library: None,
+        }
+    }
+}
+
+/// How faces are found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detection {
+    /// The longer side, in pixels, that a frame is scaled down to for the detector. Larger finds smaller faces
+    /// and costs more: twice the side is four times the time. Left out: what the model's manifest says.
+    pub max_side_px: Option<u32>,
+    /// Detector scores below this are not faces, 0..=1. Left out: what the model's manifest says.
+    pub min_score: Option<f32>,
+    /// The detector runs at most so often a second.
+    pub max_fps: f64,
+}
+
+impl Default for Detection {
+    fn default() -> Self {
+        Self { max_side_px: None, min_score: None, max_fps: 30.0 }
+    }
+}
+
+/// How faces are followed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tracking {
+    /// A face counts from so many detections on.
+    pub confirm_after: u32,
+    /// A face not seen for so long has left.
+    pub max_missed_ms: u64,
+    /// Two boxes belong to one face from this overlap (intersection over union) on, 0..=1.
+    pub min_iou: f32,
+}
+
+impl Default for Tracking {
+    fn default() -> Self {
+        Self { confirm_after: 2, max_missed_ms: 700, min_iou: 0.25 }
+    }
+}
+
+/// Which pictures of a face are good enough.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quality {
+    /// Narrower faces are not looked at. Below 24 pixels recognition falls apart.
+    pub min_width_px: f32,
+    /// Less sharp faces are not looked at; 0 switches the gate off. See `facewarden compare --json`.
+    pub min_sharpness: f32,
+    /// Darker faces are not looked at: mean luma, 0..=255.
+    pub min_luma: f32,
+    /// Brighter faces are not looked at: mean luma, 0..=255.
+    pub max_luma: f32,
+    /// Faces turned further away are not looked at: 1 is facing the camera, 0 is profile.
+    pub min_frontality: f32,
+}
+
+impl Default for Quality {
+    fn default() -> Self {
+        Self {
+            min_width_px: 40.0,
+            min_sharpness: 0.01,
+            min_luma: 30.0,
+            max_luma: 235.0,
+            min_frontality: 0.35,
+        }
+    }
+}
+
+/// Photo or face. A deterrent: what it stops and what it does not is in the README.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Liveness {
+    /// `enforce`: nobody is verified without it. `report`: judged and shown, decides nothing. `off`: not judged.
+    pub mode: LivenessMode,
+    /// The mean over a track's window that counts as live, 0..=1 (inclusive).
+    pub min_mean: f32,
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self { mode: LivenessMode::Enforce, min_mean: 0.5 }
+    }
+}
+
+/// What liveness counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LivenessMode {
+    /// Nobody is verified without it.
+    #[default]
+    Enforce,
+    /// Judged and shown; decides nothing.
+    Report,
+    /// Not judged.
+    Off,
+}
+
+impl LivenessMode {
+    /// The name as in the file and in events.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Report => "report",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// When somebody counts as verified.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Decision {
+    /// Similarity needed, -1..=1. Left out: what the embedder's manifest says.
+    pub min_similarity: Option<Threshold>,
+    /// The best person must be ahead of the second best by this much.
+    pub min_margin: f32,
+    /// So many good looks of one track must agree.
+    pub min_agreeing: u32,
+    /// Only looks of the last so many milliseconds count.
+    pub window_ms: u64,
+    /// A track that has not been verified after so long (from its first good look) is unknown or rejected.
+    pub give_up_after_ms: u64,
+    /// A verified person is not announced again for so long after they were last seen.
+    pub cooldown_ms: u64,
+    /// An event is good for so long after the frame it rests on was taken; a later decision is not a grant.
+    pub grant_valid_ms: u64,
+}
+
+impl Default for Decision {
+    fn default() -> Self {
+        Self {
+            min_similarity: None,
+            min_margin: 0.05,
+            min_agreeing: 3,
+            window_ms: 2000,
+            give_up_after_ms: 4000,
+            cooldown_ms: 10_000,
+            grant_valid_ms: 2000,
+        }
+    }
+}
+
+/// Where enrolled people are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gallery {
+    /// One file a person is in there.
+    pub folder: PathBuf,
+    /// How often the folder is checked for changes.
+    pub reload_every_ms: u64,
+}
+
+impl Default for Gallery {
+    fn default() -> Self {
+        Self { folder: "/var/lib/facewarden/enrolled".into(), reload_every_ms: 1000 }
+    }
+}
+
+/// Who is told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Events {
+    /// One JSON object a line: a file, or `-` for standard output.
+    pub log: Option<PathBuf>,
+    /// Commands that are run for events.
+    pub hooks: Vec<Hook>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { log: Some("-".into()), hooks: Vec::new() }
+    }
+}
+
+/// A command that is run for each event: no shell; the event on standard input and in `FACEWARDEN_*` variables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hook {
+    /// The program by its absolute path, and its arguments.
+    pub argv: Vec<String>,
+    /// Which kinds of event, by their `type`. Left out: `match.verified` alone.
+    #[serde(default = "Hook::default_kinds")]
+    pub kinds: Vec<String>,
+    /// It is killed, with all it started, after so long.
+    #[serde(default = "Hook::default_timeout_ms")]
+    pub timeout_ms: u64,
+    /// At most so many run at once; further events wait, and the oldest waiting is dropped past a bound.
+    #[serde(default = "Hook::default_max_parallel")]
+    pub max_parallel: u32,
+}
+
+impl Hook {
+    fn default_kinds() -> Vec<String> {
+        vec!["match.verified".into()]
+    }
+    fn default_timeout_ms() -> u64 {
+        10_000
+    }
+    fn default_max_parallel() -> u32 {
+        4
+    }
+}

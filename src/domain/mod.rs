@@ -1,0 +1,23 @@
+//! What flows through Facewarden: frames, detections, tracks, observations, decisions, events.
+//!
+//! Plain data and the newtypes that make wrong values impossible. No I/O, no threads, no clock.
+
+mod decision;
+mod embedding;
+mod event;
+mod frame;
+mod geometry;
+mod names;
+mod observation;
+mod score;
+
+pub use decision::{Decision, Evidence, Reason, Verdict};
+pub use embedding::{Embedding, EmbeddingError, ModelDigest};
+pub use event::{Event, EventKind, MatchDetail, SCHEMA};
+pub use frame::{CapturedFrame, Frame, Payload};
+pub use geometry::{Landmarks, Point, Rect};
+pub use names::{CameraId, InvalidName, PersonId, TrackId};
+pub use observation::{
+    Detection, LiveScore, Observation, Quality, QualityFault, ScoredObservation, Track, TrackState,
+};
+pub use score::{Candidate, NotAScore, Similarity, Threshold};
