@@ -1,1 +1,14 @@
-//! vision
+//! Pictures and geometry: reading photos, scaling, alignment, what detectors' raw outputs mean, quality, drawing.
+//!
+//! Pure: no files, no models, no clock. All coordinates are pixels, x right, y down; names say of which picture.
+
+pub mod align;
+pub mod decoders;
+pub mod draw;
+pub mod landmarks;
+pub mod letterbox;
+pub mod nms;
+pub mod photo;
+pub mod quality;
+pub mod resize;
+pub mod tensor;
