@@ -357,3 +357,102 @@ fn root_leaves_files_that_the_service_can_read() {
         assert_eq!((metadata.uid(), metadata.gid()), (12345, 12345), "{file}");
     }
 }
+
+/// A real file system that is small, for as long as it lives.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None` if this user may not mount one.
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = ["-t", "tmpfs", "-o", "size=64k,mode=0700", "none"];
+        let status = std::process::Command::new("mount").args(mount).arg(folder.path()).status().ok()?;
+        status.success().then_some(Self(folder))
+    }
+
+    fn remount(&self, options: &str) {
+        let mut command = std::process::Command::new("mount");
+        assert!(command.args(["-o", options]).arg(self.0.path()).status().unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        assert!(std::process::Command::new("umount").arg(self.0.path()).status().unwrap().success());
+    }
+}
+
+#[test]
+fn a_full_or_read_only_disk_is_told_and_loses_nothing() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("skipped: this user may not mount a file system");
+        return;
+    };
+    let store = Store::open_or_create(disk.0.path().join("enrolled")).unwrap();
+    let wide = Embedding::new(ModelDigest([7; 32]), vec![0.5; 2048]).unwrap();
+    let big = || vec![Template { embedding: wide.clone(), ..template(0.0) }];
+    let mut enrolled = 0;
+    let error = loop {
+        match store.enrol(&name(&format!("P{enrolled:02}")), big(), time(1)) {
+            Ok(_) => enrolled += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!((3..8).contains(&enrolled), "{enrolled}");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("No space left"), "{error}: {source}");
+    let before = store.load().unwrap();
+    assert_eq!((before.people.len(), before.refused.len()), (enrolled, 0));
+    store.enrol(&name("P00"), big(), time(2)).unwrap_err();
+    let left_behind = fs::read_dir(store.folder()).unwrap().count();
+    assert_eq!(left_behind, enrolled + 1, "a temporary file beside the people and the lock");
+
+    disk.remount("remount,ro");
+    for error in [store.enrol(&name("New"), big(), time(3)).map(drop), store.remove(&name("P00")).map(drop)] {
+        assert!(matches!(error, Err(StoreError::Io { .. })), "{error:?}");
+    }
+    assert_eq!(store.load().unwrap().people, before.people);
+    disk.remount("remount,rw");
+    store.remove(&name("P00")).unwrap();
+    assert_eq!(names(&store).len(), enrolled - 1);
+}
+
+/// Runs this very test again as a process of its own that changes the gallery without end, and kills it.
+#[test]
+fn killing_a_writer_at_any_moment_loses_nobody() {
+    const CHILD: &str = "FACEWARDEN_TEST_WRITER";
+    if let Some(folder) = std::env::var_os(CHILD) {
+        let store = Store::open(folder).unwrap();
+        for round in 1.. {
+            store.enrol(&name("Anna"), vec![template(0.3)], time(round)).unwrap();
+            store.rename(&name("Bert"), &name("Robert"), time(round)).unwrap();
+            store.enrol(&name("Guest"), vec![template(0.4)], time(round)).unwrap();
+            store.rename(&name("Robert"), &name("Bert"), time(round)).unwrap();
+            store.remove(&name("Guest")).unwrap();
+        }
+    }
+    for round in 0..25_u64 {
+        let (_folder, store) = empty();
+        enrol(&store, "Anna");
+        enrol(&store, "Bert");
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::killing_a_writer_at_any_moment_loses_nobody"])
+            .env(CHILD, store.folder())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let start = store.fingerprint().unwrap();
+        while store.fingerprint().unwrap() == start {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        std::thread::sleep(std::time::Duration::from_micros(round * 777));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let loaded = store.load_and_quarantine().unwrap();
+        assert_eq!(loaded.refused, [], "round {round}");
+        let found: Vec<_> = loaded.people.iter().map(|p| p.name.as_str()).filter(|n| *n != "Guest").collect();
+        assert!(found == ["Anna", "Bert"] || found == ["Anna", "Robert"], "round {round}: {found:?}");
+        enrol(&store, "Carla");
+        assert_eq!(store.load().unwrap().people.len(), loaded.people.len() + 1);
+    }
+}
