@@ -1,1 +1,4 @@
 //! The one integration binary: it mounts the others.
+
+mod sinks;
+mod store;

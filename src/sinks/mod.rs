@@ -1,5 +1,15 @@
 //! Who is told of events.
 
+mod event_log;
+mod fanout;
+mod hook;
+mod scripted;
+
+pub use event_log::EventLog;
+pub use fanout::{Fanout, LinkState, QUEUE_LENGTH};
+pub use hook::{HookSink, HookStats, MAX_OUTPUT_BYTES, MAX_WAITING};
+pub use scripted::{Delivered, ScriptedSink};
+
 use crate::domain::Event;
 
 /// Something that takes events. Each sink has a thread and a bounded queue of its own, so that a slow one
@@ -29,4 +39,21 @@ pub struct SinkError {
     pub sink: String,
     /// What went wrong and what to do.
     pub message: String,
+    /// True if nothing can ever be delivered there again (standard output was closed): it is not tried again,
+    /// and whoever runs the daemon may want to end it.
+    pub gone: bool,
+}
+
+impl SinkError {
+    /// This one event was not delivered; the next may be.
+    #[must_use]
+    pub fn once(sink: String, message: impl std::fmt::Display) -> Self {
+        Self { sink, message: message.to_string(), gone: false }
+    }
+
+    /// Neither this nor any later event can be delivered.
+    #[must_use]
+    pub fn gone(sink: String, message: impl std::fmt::Display) -> Self {
+        Self { sink, message: message.to_string(), gone: true }
+    }
 }

@@ -1,1 +1,22 @@
-//! store
+//! The gallery on disk: one file a person, in a folder that nobody else can read.
+//!
+//! Reading needs no lock, since a file is only ever replaced as a whole. Writers exclude each other by a lock
+//! file. What cannot be read is never taken for "nobody enrolled": it is reported by the name of its file, and
+//! the others stay served. The format is described in `docs/format.md`.
+
+mod disk;
+mod error;
+#[cfg(test)]
+mod fault_tests;
+mod folder;
+mod format;
+mod gallery;
+mod person;
+mod record;
+
+pub use error::{FormatError, StoreError};
+pub use folder::Fingerprint;
+pub use format::{MAX_DIMENSION, MAX_FILE_BYTES, MAX_SOURCE_BYTES, MAX_TEMPLATES, VERSION, decode, encode};
+pub use gallery::{Loaded, Store};
+pub use person::{Person, RecordId, Template};
+pub use record::{FileProblem, RefusedFile};

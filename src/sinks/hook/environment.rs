@@ -1,0 +1,73 @@
+//! What a hook is told in environment variables.
+
+use std::fmt::Display;
+
+use crate::domain::{Event, EventKind};
+
+/// The only variables a hook gets beside those about the event: nothing of the daemon's own environment, which
+/// may hold secrets, reaches it.
+const FIXED: [(&str, &str); 2] =
+    [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("LANG", "C.UTF-8")];
+
+/// All variables for an event. Those that do not apply are left out. Times are RFC 3339, UTC, milliseconds;
+/// scores are decimal numbers.
+///
+/// `FACEWARDEN_PERSON` is set for `match.verified` alone, so that a script which looks at nothing else cannot
+/// open a door for somebody who was rejected; whom they resemble is in `FACEWARDEN_RESEMBLES`.
+pub(super) fn variables(event: &Event) -> Vec<(&'static str, String)> {
+    let mut list: Vec<_> = FIXED.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    let mut set = |name: &'static str, value: &dyn Display| {
+        // A NUL byte would cut the variable short, so the system refuses it.
+        list.push((name, value.to_string().replace('\0', " ")));
+    };
+    set("FACEWARDEN_EVENT_TYPE", &event.kind.name());
+    set("FACEWARDEN_EVENT_ID", &event.id);
+    set("FACEWARDEN_AT", &event.at);
+    match &event.kind {
+        EventKind::Verified { person, expires_at, .. } => {
+            set("FACEWARDEN_PERSON", person);
+            set("FACEWARDEN_EXPIRES_AT", expires_at);
+        }
+        EventKind::Unknown { reason, .. } => set("FACEWARDEN_REASON", &reason_name(*reason)),
+        EventKind::Rejected { person, reason, .. } => {
+            set("FACEWARDEN_REASON", &reason_name(*reason));
+            if let Some(person) = person {
+                set("FACEWARDEN_RESEMBLES", person);
+            }
+        }
+        EventKind::CameraLost { camera, message } => {
+            set("FACEWARDEN_CAMERA", camera);
+            set("FACEWARDEN_MESSAGE", message);
+        }
+        EventKind::CameraRecovered { camera } => set("FACEWARDEN_CAMERA", camera),
+        EventKind::Degraded { message } | EventKind::Stopping { message } => {
+            set("FACEWARDEN_MESSAGE", message);
+        }
+        EventKind::Started { version, people } => {
+            set("FACEWARDEN_VERSION", version);
+            set("FACEWARDEN_PEOPLE", people);
+        }
+    }
+    if let Some(detail) = event.kind.detail() {
+        set("FACEWARDEN_CAMERA", &detail.camera);
+        set("FACEWARDEN_TRACK", &detail.track);
+        set("FACEWARDEN_CAPTURED_AT", &detail.captured_at);
+        set("FACEWARDEN_THRESHOLD", &detail.threshold);
+        set("FACEWARDEN_LIVENESS_MODE", &detail.liveness_mode);
+        if let Some(similarity) = &detail.similarity {
+            set("FACEWARDEN_SIMILARITY", similarity);
+        }
+        if let Some(liveness) = &detail.liveness {
+            set("FACEWARDEN_LIVENESS", liveness);
+        }
+    }
+    list
+}
+
+/// The name that the JSON has.
+fn reason_name(reason: crate::domain::Reason) -> String {
+    match serde_json::to_value(reason) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,73 @@
+//! A sink for tests: it collects what it is given, and fails, waits or panics where a script says so.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::{Sink, SinkError};
+use crate::domain::Event;
+
+/// What a [`ScriptedSink`] was given. Clones share one list.
+#[derive(Debug, Clone, Default)]
+pub struct Delivered(Arc<Mutex<(Vec<Event>, bool)>>);
+
+impl Delivered {
+    /// Everything delivered so far, in order.
+    #[must_use]
+    pub fn events(&self) -> Vec<Event> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Whether the sink was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+}
+
+type Script = Box<dyn FnMut(&Event) -> Result<(), String> + Send>;
+
+/// Collects events.
+pub struct ScriptedSink {
+    name: String,
+    delivered: Delivered,
+    script: Script,
+}
+
+impl ScriptedSink {
+    /// Takes everything.
+    #[must_use]
+    pub fn new(name: &str) -> (Self, Delivered) {
+        Self::with_script(name, |_| Ok(()))
+    }
+
+    /// Asks the script before it takes an event: an error is one event not delivered. The script may also wait
+    /// or panic.
+    #[must_use]
+    pub fn with_script(
+        name: &str,
+        script: impl FnMut(&Event) -> Result<(), String> + Send + 'static,
+    ) -> (Self, Delivered) {
+        let delivered = Delivered::default();
+        (Self { name: name.to_owned(), delivered: delivered.clone(), script: Box::new(script) }, delivered)
+    }
+}
+
+impl Sink for ScriptedSink {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn wants(&self, _event: &Event) -> bool {
+        true
+    }
+
+    fn deliver(&mut self, event: &Event) -> Result<(), SinkError> {
+        (self.script)(event).map_err(|message| SinkError::once(self.name.clone(), message))?;
+        self.delivered.0.lock().unwrap_or_else(PoisonError::into_inner).0.push(event.clone());
+        Ok(())
+    }
+
+    fn close(&mut self, _within: Duration) {
+        self.delivered.0.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+    }
+}

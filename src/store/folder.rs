@@ -1,0 +1,168 @@
+//! The folder of the gallery: who may read it, what is in it, and the lock of the writers.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use super::disk;
+use super::error::StoreError;
+use super::person::{EXTENSION, RecordId};
+
+/// Where damaged files are moved to, inside the folder.
+pub(super) const QUARANTINE: &str = "quarantine";
+const LOCK: &str = ".lock";
+const TEMPORARY_EXTENSION: &str = ".tmp";
+/// A writer waits so often and so long for another one: 5 seconds together.
+const LOCK_ATTEMPTS: u32 = 100;
+const BETWEEN_LOCK_ATTEMPTS: Duration = Duration::from_millis(50);
+
+/// What tells one state of a file from another, without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Stamp {
+    inode: u64,
+    size: u64,
+    modified_ns: (i64, i64),
+    /// Also moves when permissions change, which may make a refused file usable.
+    changed_ns: (i64, i64),
+}
+
+impl Stamp {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified_ns: (metadata.mtime(), metadata.mtime_nsec()),
+            changed_ns: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// The state of the whole folder: equal as long as no file was added, removed, replaced or changed. Costs one
+/// `stat` a person and reads no file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Fingerprint(Vec<(OsString, Stamp)>);
+
+impl Fingerprint {
+    /// The names of the person files, in order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &OsString> {
+        self.0.iter().map(|(name, _)| name)
+    }
+}
+
+pub(super) fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    move |source| StoreError::Io { doing, path: path.to_owned(), source }
+}
+
+/// Refuses a folder that is missing or that others can look into.
+pub(super) fn check(folder: &Path) -> Result<(), StoreError> {
+    let metadata = match fs::metadata(folder) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(StoreError::MissingFolder(folder.to_owned()));
+        }
+        Err(error) => return Err(io_error("look at", folder)(error)),
+    };
+    if !metadata.is_dir() {
+        return Err(StoreError::NotAFolder(folder.to_owned()));
+    }
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(StoreError::Permissions { path: folder.to_owned(), mode });
+    }
+    Ok(())
+}
+
+/// Makes the folder, with those above it, for its owner alone. One that is there stays as it is.
+pub(super) fn create(folder: &Path) -> Result<(), StoreError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => StoreError::NotAFolder(folder.to_owned()),
+        _ => io_error("create the gallery folder", folder)(error),
+    })
+}
+
+/// Looks at every person file.
+pub(super) fn fingerprint(folder: &Path) -> Result<Fingerprint, StoreError> {
+    check(folder)?;
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
+        let entry = entry.map_err(io_error("list", folder))?;
+        let name = entry.file_name();
+        if !is_person_file(name.as_bytes()) {
+            continue;
+        }
+        // Of a link itself, not of what it leads to.
+        match entry.metadata() {
+            Ok(metadata) => found.push((name, Stamp::of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io_error("look at", &entry.path())(error)),
+        }
+    }
+    found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    Ok(Fingerprint(found))
+}
+
+fn is_person_file(name: &[u8]) -> bool {
+    name.ends_with(EXTENSION.as_bytes()) && !name.starts_with(b".")
+}
+
+/// The file that a person's file is written as before it takes its place.
+pub(super) fn temporary(folder: &Path, id: RecordId) -> PathBuf {
+    folder.join(format!(".{}{TEMPORARY_EXTENSION}", id.file_name()))
+}
+
+/// Removes what a writer left that was killed. Only while holding the lock.
+pub(super) fn remove_leftovers(folder: &Path) -> Result<(), StoreError> {
+    for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
+        let entry = entry.map_err(io_error("list", folder))?;
+        let name = entry.file_name();
+        let ours = name
+            .to_str()
+            .and_then(|name| name.strip_prefix('.')?.strip_suffix(TEMPORARY_EXTENSION))
+            .is_some_and(|name| RecordId::from_file_name(name.as_ref()).is_some());
+        if ours {
+            fs::remove_file(entry.path()).map_err(io_error("remove the leftover", &entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Held while the gallery is changed. The system lets go of it even when the process is killed.
+#[derive(Debug)]
+pub(super) struct WriteLock {
+    _file: File,
+}
+
+impl WriteLock {
+    /// Waits a few seconds for another writer.
+    pub(super) fn take(folder: &Path) -> Result<Self, StoreError> {
+        check(folder)?;
+        let path = folder.join(LOCK);
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(disk::no_follow())
+            .open(&path)
+            .map_err(io_error("open the lock file", &path))?;
+        disk::give_to_owner_of_folder(&file, &path).map_err(io_error("hand over the lock file", &path))?;
+        for attempt in 1..=LOCK_ATTEMPTS {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(Errno::WOULDBLOCK) if attempt < LOCK_ATTEMPTS => {
+                    std::thread::sleep(BETWEEN_LOCK_ATTEMPTS);
+                }
+                Err(Errno::WOULDBLOCK | Errno::INTR) => {}
+                Err(error) => return Err(io_error("lock", &path)(error.into())),
+            }
+        }
+        Err(StoreError::Locked(folder.to_owned()))
+    }
+}

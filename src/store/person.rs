@@ -1,0 +1,84 @@
+//! What is kept of a person.
+
+use std::ffi::OsStr;
+use std::fmt;
+
+use ulid::Ulid;
+
+use crate::clock::WallTime;
+use crate::domain::{Embedding, PersonId};
+
+/// Names one person's file. Chosen when the person is enrolled, never changed, and made of nothing that
+/// somebody typed, so that no name can reach outside the folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId(pub Ulid);
+
+/// What person files end in, with the dot.
+pub(super) const EXTENSION: &str = ".fwp";
+
+impl RecordId {
+    /// A new one: the time in milliseconds and 80 random bits.
+    pub(super) fn new(now: WallTime) -> Self {
+        let since_1970_ms = u64::try_from(now.0.as_millisecond()).unwrap_or(0);
+        Self(Ulid::from_parts(since_1970_ms, Ulid::generate().random()))
+    }
+
+    /// Reads the 26 characters that [`fmt::Display`] writes; `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        // Also rejects the other spellings that the alphabet allows (lower case, I for 1): one file, one name.
+        Ulid::from_string(text).ok().map(Self).filter(|id| id.to_string() == text)
+    }
+
+    /// The file's name inside the folder.
+    #[must_use]
+    pub fn file_name(self) -> String {
+        format!("{self}{EXTENSION}")
+    }
+
+    /// The opposite of [`RecordId::file_name`].
+    #[must_use]
+    pub fn from_file_name(name: &OsStr) -> Option<Self> {
+        Self::parse(name.to_str()?.strip_suffix(EXTENSION)?)
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// One enrolled picture of a face.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Template {
+    /// The face as a vector.
+    pub embedding: Embedding,
+    /// Where it came from, for people ("passport.jpg", "camera door"); at most 1024 bytes.
+    pub source: Option<String>,
+    /// How good the picture was, 0 (useless) to 1 (a passport photo).
+    pub quality: f32,
+    /// When it was added. Kept to the millisecond.
+    pub added: WallTime,
+}
+
+/// Somebody enrolled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Person {
+    /// Names the file; stays when the person is renamed.
+    pub id: RecordId,
+    /// Who.
+    pub name: PersonId,
+    /// When they were first enrolled. Kept to the millisecond.
+    pub created: WallTime,
+    /// When anything about them last changed. Kept to the millisecond.
+    pub changed: WallTime,
+    /// At least one, in the order they were added. They may come from several models; those of one model have
+    /// one length.
+    pub templates: Vec<Template>,
+}
+
+/// Cuts a time to the milliseconds that a file keeps, so that what was stored equals what is loaded.
+pub(super) fn to_millisecond(time: WallTime) -> WallTime {
+    jiff::Timestamp::from_millisecond(time.0.as_millisecond()).map_or(time, WallTime)
+}
