@@ -1,1 +1,7 @@
 //! The one integration binary: it mounts the others.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod architecture;
+mod config_errors;
+mod docs;

@@ -18,6 +18,8 @@ pub struct Finding {
     pub severity: Severity,
     /// The key it concerns: `decision.min_margin`, `cameras[0].fps`.
     pub key: String,
+    /// The other key of a pair that does not go together.
+    pub other_key: Option<String>,
     /// What is wrong: one line, names the key.
     pub message: String,
     /// What would be right: one line.
@@ -40,13 +42,32 @@ impl Findings {
     }
 
     pub(super) fn error(&mut self, key: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.add(Severity::Error, (key, None), message, help);
+    }
+
+    /// An error of two settings that do not go together.
+    pub(super) fn pair(
+        &mut self,
+        (key, other): (&str, &str),
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.add(Severity::Error, (key, Some(other.to_owned())), message, help);
+    }
+
+    fn add(
+        &mut self,
+        severity: Severity,
+        (key, other_key): (&str, Option<String>),
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         let (key, message, help) = (key.to_owned(), message.into(), help.into());
-        self.0.push(Finding { severity: Severity::Error, key, message, help });
+        self.0.push(Finding { severity, key, other_key, message, help });
     }
 
     fn warning(&mut self, key: &str, message: impl Into<String>, help: impl Into<String>) {
-        let (key, message, help) = (key.to_owned(), message.into(), help.into());
-        self.0.push(Finding { severity: Severity::Warning, key, message, help });
+        self.add(Severity::Warning, (key, None), message, help);
     }
 
     /// An error unless `value` is from `least` to `most`; NaN is not. True if it is.
@@ -58,7 +79,11 @@ impl Findings {
     ) -> bool {
         let fits = value >= least && value <= most;
         if !fits {
-            self.error(key, format!("`{key}` cannot be {value}"), format!("from {least} to {most}"));
+            self.error(
+                key,
+                format!("`{key}` cannot be {value}"),
+                format!("write a number from {least} to {most}"),
+            );
         }
         fits
     }
@@ -108,7 +133,7 @@ fn cameras(cameras: &[Camera], found: &mut Findings) {
         [_] => (),
         [_, rest @ ..] => found.error(
             "cameras[1]",
-            format!("{} cameras are one too many", rest.len() + 1),
+            format!("{} cameras are given", rest.len() + 1),
             "this version watches one camera: run another instance with a file of its own for each further one",
         ),
     }
@@ -174,7 +199,7 @@ fn models(config: &Config, found: &mut Findings) {
 
 fn detection(detection: &Detection, found: &mut Findings) {
     if let Some(side) = detection.max_side_px {
-        found.range("detection.max_side_px", side, (64, 4096));
+        found.range("detection.max_side_px", side, (32, 2048));
     }
     if let Some(score) = detection.min_score
         && found.range("detection.min_score", score, (0.0, 1.0))
@@ -213,8 +238,8 @@ fn quality(quality: &Quality, found: &mut Findings) {
         && luma
         && quality.min_luma >= quality.max_luma
     {
-        found.error(
-            "quality.max_luma",
+        found.pair(
+            ("quality.max_luma", "quality.min_luma"),
             format!(
                 "no face is lighter than `quality.min_luma` {} and darker than `quality.max_luma` {}",
                 quality.min_luma, quality.max_luma
@@ -274,8 +299,8 @@ fn decision(decision: &Decision, found: &mut Findings) {
         && window
         && decision.give_up_after_ms < decision.window_ms
     {
-        found.error(
-            "decision.give_up_after_ms",
+        found.pair(
+            ("decision.give_up_after_ms", "decision.window_ms"),
             format!(
                 "`decision.give_up_after_ms` {} is shorter than `decision.window_ms` {}",
                 decision.give_up_after_ms, decision.window_ms
@@ -307,8 +332,8 @@ fn looks_fit_into_window(config: &Config, found: &mut Findings) {
     // Both ends of the window count: n looks span n - 1 intervals.
     let most = (seconds * max_fps).floor() + 1.0;
     if decision.window_ms > 0 && f64::from(decision.min_agreeing) > most {
-        found.error(
-            "decision.min_agreeing",
+        found.pair(
+            ("decision.min_agreeing", "decision.window_ms"),
             format!(
                 "`decision.min_agreeing` {} looks never fit into `decision.window_ms` {}",
                 decision.min_agreeing, decision.window_ms

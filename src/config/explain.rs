@@ -30,7 +30,11 @@ pub(super) fn explain(error: &Error, tree: &Tree, (file, text): (&str, &str)) ->
         _ if is_syntax(error) && tab.is_some() => {
             (tab, say("a tab is used for indentation", "YAML is indented with spaces: replace the tab"))
         }
-        _ => (place, in_words(error, place, tree)),
+        _ => {
+            let explained = in_words(error, place, tree);
+            // Past the last line there is nothing to show.
+            (place.filter(|place| place.line <= text.lines().count()), explained)
+        }
     };
     Diagnostic::at(Severity::Error, (file, text), place, explained.message, explained.help)
 }
@@ -61,6 +65,8 @@ fn in_words(error: &Error, place: Option<Place>, tree: &Tree) -> Explained {
         Some((path, text)) => (path.clone(), text.map(shortened)),
         None => (KeyPath::default(), None),
     };
+    // The library gives some faults of a whole value the place of its key.
+    let group = tree.group_at(line, column).or_else(|| tree.key_at(line, column));
     match error {
         Error::SerdeUnknownField { field, expected, .. } => {
             let what = match tree.key_at(line, column).map(parent).filter(|p| !p.0.is_empty()) {
@@ -110,14 +116,18 @@ fn in_words(error: &Error, place: Option<Place>, tree: &Tree) -> Explained {
             _ => say(format!("`{path}` is not of the right kind"), format!("write {expected}")),
         },
         Error::SerdeInvalidLength { len, expected, .. } => {
-            let group = tree.group_at(line, column).unwrap_or(&path);
-            say(format!("`{group}` has {len} items"), format!("write {expected}"))
+            let group = group.map_or("this".to_owned(), |group| format!("`{group}`"));
+            let expected = expected.replace("an array of length", "a list of exactly this length:");
+            say(format!("{group} has {len} items"), format!("write {expected}"))
         }
         Error::Message { msg, .. } => match (path.0.is_empty(), written) {
             (false, Some(written)) => say(format!("`{path}` cannot be `{written}`"), msg.as_str()),
             (false, None) => say(format!("`{path}` is not right"), msg.as_str()),
             (true, _) => say("this is not right", msg.as_str()),
         },
+        Error::Eof { .. } if !tree.is_empty() => {
+            say("the file ends in the middle of something", "close each bracket and quotation mark")
+        }
         Error::Eof { .. } => say(
             "there is nothing in this file",
             "`facewarden config default` prints a complete file to start from",
@@ -137,8 +147,14 @@ fn in_words(error: &Error, place: Option<Place>, tree: &Tree) -> Explained {
         }
         other => {
             let said = printable(&other.render_with_formatter(&UserMessageFormatter));
-            let said = said.split(": ").last().unwrap_or_default().to_owned();
-            say(format!("this is not valid YAML: {said}"), syntax_help(&said))
+            let said = said.split(": ").last().unwrap_or_default();
+            let said = said.split(" at line ").next().unwrap_or_default();
+            let said = match said {
+                "while parsing a block mapping, did not find expected key" => "a key was expected here",
+                "mapping values are not allowed in this context" => "no colon can stand here",
+                other => other,
+            };
+            say(format!("this is not valid YAML: {said}"), syntax_help(said))
         }
     }
 }
@@ -154,12 +170,12 @@ fn missing_at_the_top(field: &str) -> String {
 fn syntax_help(said: &str) -> &'static str {
     if said.contains("quote") {
         "close the text with the same quotation mark it begins with"
-    } else if said.contains("mapping values") || said.contains("simple key") {
+    } else if said.contains("colon") || said.contains("simple key") {
         "a text with a colon and a space in it must be in quotes; otherwise check the indentation"
     } else if said.contains("flow") || said.contains('\'') || said.contains(',') && said.contains(']') {
         "check that each bracket is closed and that commas stand between the items"
     } else {
-        "check the indentation of this line and of those above: keys of one section begin in the same column"
+        "keys of one section begin in the same column, and nothing follows a closing quotation mark"
     }
 }
 
@@ -173,7 +189,7 @@ fn wrong_scalar(path: &KeyPath, written: &str, kind: &str) -> Explained {
         _ if whole => "a whole number",
         other => other,
     };
-    if written.is_empty() {
+    if is_null(written) {
         return say(format!("`{path}` has no value"), format!("write {wanted}, or leave the whole line out"));
     }
     let with_point = written.replacen(',', ".", 1);
@@ -196,15 +212,16 @@ fn wrong_scalar(path: &KeyPath, written: &str, kind: &str) -> Explained {
 /// A scalar where a list should be, and the like.
 fn wrong_form(path: &KeyPath, written: Option<&str>, expected: &str) -> Explained {
     let name = if path.0.is_empty() { "the file".to_owned() } else { format!("`{path}`") };
-    let empty = written.is_some_and(str::is_empty);
+    let empty = written.is_some_and(is_null);
     match expected {
         "mapping start" if empty => say(
             format!("{name} is empty"),
             "give it at least one key, indented below it, or put a `#` before this line too",
         ),
-        "mapping start" => {
-            say(format!("{name} must be a group of keys"), "write lines of the form `key: value`")
-        }
+        "mapping start" => say(
+            format!("{name} must be a group of keys"),
+            "write its keys below it, each indented, in the form `key: value`",
+        ),
         "sequence start" if empty => {
             say(format!("{name} is empty"), "write `[]` for an empty list, or put a `#` before this line too")
         }
@@ -212,7 +229,9 @@ fn wrong_form(path: &KeyPath, written: Option<&str>, expected: &str) -> Explaine
             format!("{name} must be a list"),
             match written {
                 Some(one) => format!("in brackets: [{one}], or each item on a line of its own after `- `"),
-                None => "each item on a line of its own after `- `".to_owned(),
+                None => {
+                    "write `- ` before the first key of each item, and indent its other keys alike".to_owned()
+                }
             },
         ),
         "string scalar" => {
@@ -220,6 +239,11 @@ fn wrong_form(path: &KeyPath, written: Option<&str>, expected: &str) -> Explaine
         }
         other => say(format!("{name} is not of the right kind"), format!("expected {other}")),
     }
+}
+
+/// What is read where nothing is written.
+fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
 fn parent(path: &KeyPath) -> KeyPath {

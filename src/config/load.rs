@@ -89,7 +89,10 @@ pub(super) fn sorted(
         let mut shown: Vec<Diagnostic> = all
             .take(MAX_SHOWN)
             .map(|finding| {
-                let place = tree.find(&KeyPath::of(&finding.key));
+                let other = finding.other_key.as_deref().map(KeyPath::of);
+                // Of a pair, the one that is written down.
+                let at = other.filter(|other| tree.has(other) && !tree.has(&KeyPath::of(&finding.key)));
+                let place = tree.find(&at.unwrap_or_else(|| KeyPath::of(&finding.key)));
                 Diagnostic::at(wanted, (file, text), place, finding.message.clone(), finding.help.clone())
             })
             .collect();

@@ -187,7 +187,7 @@ fn detector(spec: &DetectorSpec, input: &Input, found: &mut Findings) {
             }
         }
     }
-    let side = spec.max_side.filter(|side| found.range("detector.max_side", *side, (32, 4096)));
+    let side = spec.max_side.filter(|side| found.range("detector.max_side", *side, (32, 2048)));
     let multiple = spec.multiple_of.filter(|of| found.range("detector.multiple_of", *of, (1, 1024)));
     if let (Some(side), Some(multiple)) = (side, multiple)
         && side % multiple != 0
@@ -202,8 +202,8 @@ fn detector(spec: &DetectorSpec, input: &Input, found: &mut Findings) {
     if spec.outputs.len() != wanted {
         found.error(
             "detector.outputs",
-            format!("`detector.outputs` names {} tensors", spec.outputs.len()),
-            format!("this decoder takes {wanted}, see models/README.md for their order"),
+            format!("`detector.outputs` must have {wanted} names and has {}", spec.outputs.len()),
+            "each name is a tensor that the decoder takes; models/README.md has their order",
         );
     }
     for (at, name) in spec.outputs.iter().enumerate().take(wanted) {

@@ -152,6 +152,16 @@ impl Tree {
         path
     }
 
+    /// Whether anything is written at `path`.
+    pub(super) fn has(&self, path: &KeyPath) -> bool {
+        self.entries.iter().any(|entry| entry.path == *path)
+    }
+
+    /// Whether there is nothing in the file but remarks.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Where the value at `path` stands; if there is none, where the nearest thing around it does.
     pub(super) fn find(&self, path: &KeyPath) -> Option<Place> {
         let mut path = path.clone();
