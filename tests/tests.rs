@@ -1,4 +1,9 @@
 //! The one integration binary: it mounts the others.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod architecture;
+mod config_errors;
+mod docs;
 mod sinks;
 mod store;

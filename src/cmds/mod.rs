@@ -1,1 +1,3 @@
 //! cmds
+
+pub mod config;

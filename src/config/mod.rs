@@ -1,8 +1,29 @@
 //! Text to settings: the configuration file and the model manifests. Pure but for reading a file.
+//!
+//! A text goes through two passes. The typed parse (`load`, with `explain` for its errors) stops at the first
+//! fault of form; the checks (`check`, `manifest_check`) then report all that cannot be. `tree` remembers where
+//! everything stands, so that both can point at line and column.
 
+mod check;
+mod diagnostic;
+mod explain;
+mod load;
+mod manifest;
+mod manifest_check;
+mod schema;
+mod suggest;
+mod tree;
 mod types;
 
+pub use check::{Finding, check};
+pub use diagnostic::{ConfigError, Diagnostic, Place, Severity};
+pub use load::MAX_FILE_BYTES;
+pub use manifest::{
+    Colour, Decoder, DetectorSpec, EmbedderSpec, Fit, Input, LandmarksSpec, Layout, LivenessSpec,
+    MANIFEST_SCHEMA, Manifest, Metric, PerChannel, Role, Source,
+};
+pub use schema::{default_yaml, json_schema};
 pub use types::{
-    Camera, Config, Decision, Detection, Driver, Events, Gallery, Hook, Liveness, LivenessMode, Models,
-    PixelFormat, Quality, Speed, Tracking,
+    CONFIG_SCHEMA, Camera, Config, Decision, Detection, Driver, Events, Gallery, Hook, Liveness,
+    LivenessMode, Models, PixelFormat, Quality, Speed, Tracking,
 };

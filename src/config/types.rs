@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{CameraId, Threshold};
 
+/// The version of the configuration file's format that this program reads.
+pub const CONFIG_SCHEMA: u32 = 1;
+
 /// The whole configuration file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +43,25 @@ pub struct Config {
     /// Who is told.
     #[serde(default)]
     pub events: Events,
+}
+
+impl Config {
+    /// One camera, and every other setting at its default.
+    #[must_use]
+    pub fn new(camera: Camera) -> Self {
+        Self {
+            schema: CONFIG_SCHEMA,
+            cameras: vec![camera],
+            models: Models::default(),
+            detection: Detection::default(),
+            tracking: Tracking::default(),
+            quality: Quality::default(),
+            liveness: Liveness::default(),
+            decision: Decision::default(),
+            gallery: Gallery::default(),
+            events: Events::default(),
+        }
+    }
 }
 
 /// One camera, or something that stands in for one.
@@ -379,6 +401,17 @@ pub struct Hook {
 }
 
 impl Hook {
+    /// A hook with every setting but its command at its default.
+    #[must_use]
+    pub fn new(argv: Vec<String>) -> Self {
+        Self {
+            argv,
+            kinds: Self::default_kinds(),
+            timeout_ms: Self::default_timeout_ms(),
+            max_parallel: Self::default_max_parallel(),
+        }
+    }
+
     fn default_kinds() -> Vec<String> {
         vec!["match.verified".into()]
     }

@@ -129,6 +129,18 @@ pub struct MatchDetail {
 }
 
 impl EventKind {
+    /// Every value that `type` can have, in the order of the documentation.
+    pub const NAMES: [&str; 8] = [
+        "match.verified",
+        "match.unknown",
+        "match.rejected",
+        "camera.lost",
+        "camera.recovered",
+        "service.degraded",
+        "service.started",
+        "service.stopping",
+    ];
+
     /// The value of `type` in JSON.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -153,5 +165,25 @@ impl EventKind {
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_json_format() {
+        let schema = schemars::schema_for!(EventKind).to_value();
+        let mut in_format: Vec<&str> = schema["oneOf"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|kind| kind["properties"]["type"]["const"].as_str().unwrap())
+            .collect();
+        let mut names = EventKind::NAMES;
+        in_format.sort_unstable();
+        names.sort_unstable();
+        assert_eq!(in_format, names);
     }
 }

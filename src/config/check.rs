@@ -1,0 +1,420 @@
+//! What a configuration says that cannot be, or should be thought about twice. All of it at once, by the keys
+//! it concerns; where they stand in a file is added by the caller.
+
+use std::collections::HashSet;
+use std::fmt::{self, Display};
+
+use super::diagnostic::Severity;
+use super::suggest;
+use super::types::{
+    CONFIG_SCHEMA, Camera, Config, Decision, Detection, Events, Hook, LivenessMode, Quality, Tracking,
+};
+use crate::domain::EventKind;
+
+/// One thing to say about a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether the configuration can be used in spite of it.
+    pub severity: Severity,
+    /// The key it concerns: `decision.min_margin`, `cameras[0].fps`.
+    pub key: String,
+    /// The other key of a pair that does not go together.
+    pub other_key: Option<String>,
+    /// What is wrong: one line, names the key.
+    pub message: String,
+    /// What would be right: one line.
+    pub help: String,
+}
+
+impl Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.message, self.help)
+    }
+}
+
+/// Findings as they come up.
+#[derive(Debug, Default)]
+pub(super) struct Findings(Vec<Finding>);
+
+impl Findings {
+    pub(super) fn into_vec(self) -> Vec<Finding> {
+        self.0
+    }
+
+    pub(super) fn error(&mut self, key: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.add(Severity::Error, (key, None), message, help);
+    }
+
+    /// An error of two settings that do not go together.
+    pub(super) fn pair(
+        &mut self,
+        (key, other): (&str, &str),
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.add(Severity::Error, (key, Some(other.to_owned())), message, help);
+    }
+
+    fn add(
+        &mut self,
+        severity: Severity,
+        (key, other_key): (&str, Option<String>),
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let (key, message, help) = (key.to_owned(), message.into(), help.into());
+        self.0.push(Finding { severity, key, other_key, message, help });
+    }
+
+    fn warning(&mut self, key: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.add(Severity::Warning, (key, None), message, help);
+    }
+
+    /// An error unless `value` is from `least` to `most`; NaN is not. True if it is.
+    pub(super) fn range<T: PartialOrd + Display>(
+        &mut self,
+        key: &str,
+        value: T,
+        (least, most): (T, T),
+    ) -> bool {
+        let fits = value >= least && value <= most;
+        if !fits {
+            self.error(
+                key,
+                format!("`{key}` cannot be {value}"),
+                format!("write a number from {least} to {most}"),
+            );
+        }
+        fits
+    }
+}
+
+/// The longest time that any setting can name: a day.
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// More hooks than this are a mistake.
+const MAX_HOOKS: usize = 32;
+
+/// All that is to be said about `config`. To be asked again after settings were changed from elsewhere, such as
+/// the command line. Without [`Severity::Error`] among the answers it can be used.
+#[must_use]
+pub fn check(config: &Config) -> Vec<Finding> {
+    let mut found = Findings::default();
+    if config.schema != CONFIG_SCHEMA {
+        found.error(
+            "schema",
+            format!("`schema` cannot be {}", config.schema),
+            format!("this version of Facewarden reads files with `schema: {CONFIG_SCHEMA}`"),
+        );
+    }
+    cameras(&config.cameras, &mut found);
+    models(config, &mut found);
+    detection(&config.detection, &mut found);
+    tracking(&config.tracking, &mut found);
+    quality(&config.quality, &mut found);
+    liveness(config, &mut found);
+    decision(&config.decision, &mut found);
+    looks_fit_into_window(config, &mut found);
+    if config.gallery.folder.as_os_str().is_empty() {
+        found.error(
+            "gallery.folder",
+            "`gallery.folder` is empty",
+            "name a folder, such as /var/lib/facewarden/enrolled",
+        );
+    }
+    found.range("gallery.reload_every_ms", config.gallery.reload_every_ms, (100, DAY_MS));
+    events(&config.events, &mut found);
+    found.into_vec()
+}
+
+fn cameras(cameras: &[Camera], found: &mut Findings) {
+    match cameras {
+        [] => found.error("cameras", "`cameras` is empty", "add one camera with `id` and `source`"),
+        [_] => (),
+        [_, rest @ ..] => found.error(
+            "cameras[1]",
+            format!("{} cameras are given", rest.len() + 1),
+            "this version watches one camera: run another instance with a file of its own for each further one",
+        ),
+    }
+    let mut seen = HashSet::new();
+    for (at, camera) in cameras.iter().enumerate() {
+        if !seen.insert(&camera.id) {
+            found.error(
+                &format!("cameras[{at}].id"),
+                format!("two cameras are called `{}`", camera.id),
+                "events name the camera: give each an `id` of its own",
+            );
+        }
+    }
+    // What is wrong with cameras past the first is moot.
+    let Some(camera) = cameras.first() else { return };
+    let key = |name: &str| format!("cameras[0].{name}");
+    if camera.source.trim().is_empty() {
+        found.error(
+            &key("source"),
+            "`cameras[0].source` is empty",
+            "name a device such as /dev/video0, a folder, a file or a URL",
+        );
+    } else if camera.source.contains('\0') {
+        found.error(&key("source"), "`cameras[0].source` has a zero byte in it", "no path or URL has one");
+    }
+    found.range(&key("width"), camera.width, (64, 8192));
+    found.range(&key("height"), camera.height, (64, 8192));
+    found.range(&key("fps"), camera.fps, (0.1, 240.0));
+    found.range(&key("read_timeout_ms"), camera.read_timeout_ms, (100, 600_000));
+    if camera.loops == 0 {
+        found.error(&key("loops"), "`cameras[0].loops` cannot be 0", "1 plays the source once");
+    }
+}
+
+fn models(config: &Config, found: &mut Findings) {
+    let models = &config.models;
+    for (key, name) in [
+        ("models.detector", &models.detector),
+        ("models.embedder", &models.embedder),
+        ("models.liveness", &models.liveness),
+    ] {
+        if name.trim().is_empty() {
+            found.error(
+                key,
+                format!("`{key}` is empty"),
+                "name a model, or leave the line out for the default",
+            );
+        } else if name.contains(['/', '\\', '\0']) {
+            let help = "write the model's name alone, as in its manifest, and its folder as `models.folder`";
+            found.error(key, format!("`{key}` cannot be a path"), help);
+        } else if let Some((name, _)) = [".onnx", ".yaml"].iter().find_map(|end| name.split_once(end)) {
+            found.error(key, format!("`{key}` is a name, not a file"), format!("write `{name}`"));
+        }
+    }
+    for (key, path) in
+        [("models.folder", &models.folder), ("models.runtime_library", &models.runtime_library)]
+    {
+        if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            found.error(key, format!("`{key}` is empty"), "write a path, or leave the line out");
+        }
+    }
+}
+
+fn detection(detection: &Detection, found: &mut Findings) {
+    if let Some(side) = detection.max_side_px {
+        found.range("detection.max_side_px", side, (32, 2048));
+    }
+    if let Some(score) = detection.min_score
+        && found.range("detection.min_score", score, (0.0, 1.0))
+        && score < 0.2
+    {
+        found.warning(
+            "detection.min_score",
+            format!("`detection.min_score` of {score} takes many things for faces"),
+            "0.5 is usual",
+        );
+    }
+    found.range("detection.max_fps", detection.max_fps, (0.1, 240.0));
+}
+
+fn tracking(tracking: &Tracking, found: &mut Findings) {
+    found.range("tracking.confirm_after", tracking.confirm_after, (1, 100));
+    found.range("tracking.max_missed_ms", tracking.max_missed_ms, (1, 60_000));
+    found.range("tracking.min_iou", tracking.min_iou, (0.01, 1.0));
+}
+
+fn quality(quality: &Quality, found: &mut Findings) {
+    if found.range("quality.min_width_px", quality.min_width_px, (0.0, 4096.0)) && quality.min_width_px < 24.0
+    {
+        found.warning(
+            "quality.min_width_px",
+            format!(
+                "`quality.min_width_px` of {} lets in faces too small to tell apart",
+                quality.min_width_px
+            ),
+            "24 pixels is the least that works, 40 is the default",
+        );
+    }
+    found.range("quality.min_sharpness", quality.min_sharpness, (0.0, 1000.0));
+    let luma = found.range("quality.min_luma", quality.min_luma, (0.0, 255.0));
+    if found.range("quality.max_luma", quality.max_luma, (0.0, 255.0))
+        && luma
+        && quality.min_luma >= quality.max_luma
+    {
+        found.pair(
+            ("quality.max_luma", "quality.min_luma"),
+            format!(
+                "no face is lighter than `quality.min_luma` {} and darker than `quality.max_luma` {}",
+                quality.min_luma, quality.max_luma
+            ),
+            "make max_luma the larger of the two",
+        );
+    }
+    found.range("quality.min_frontality", quality.min_frontality, (0.0, 1.0));
+}
+
+fn liveness(config: &Config, found: &mut Findings) {
+    let liveness = &config.liveness;
+    let fits = found.range("liveness.min_mean", liveness.min_mean, (0.0, 1.0));
+    match liveness.mode {
+        LivenessMode::Enforce if fits && liveness.min_mean < 0.2 => found.warning(
+            "liveness.min_mean",
+            format!("`liveness.min_mean` of {} hardly ever calls anything a picture", liveness.min_mean),
+            "0.5 is the default",
+        ),
+        LivenessMode::Enforce => (),
+        LivenessMode::Report => found.warning(
+            "liveness.mode",
+            "`liveness.mode` is report: a printed photo can be verified",
+            "`enforce` turns away what looks like a picture",
+        ),
+        LivenessMode::Off => found.warning(
+            "liveness.mode",
+            "`liveness.mode` is off: a printed photo can be verified",
+            "`enforce` turns away what looks like a picture",
+        ),
+    }
+}
+
+fn decision(decision: &Decision, found: &mut Findings) {
+    if let Some(similarity) = decision.min_similarity
+        && similarity.value() < 0.3
+    {
+        found.warning(
+            "decision.min_similarity",
+            format!(
+                "`decision.min_similarity` of {} takes strangers for enrolled people",
+                similarity.value()
+            ),
+            "leave the line out for the value that was measured for the model",
+        );
+    }
+    found.range("decision.min_margin", decision.min_margin, (0.0, 1.0));
+    if found.range("decision.min_agreeing", decision.min_agreeing, (1, 100)) && decision.min_agreeing == 1 {
+        found.warning(
+            "decision.min_agreeing",
+            "`decision.min_agreeing` of 1 lets a single picture decide",
+            "one lucky frame of a stranger is enough then; 3 is the default",
+        );
+    }
+    let window = found.range("decision.window_ms", decision.window_ms, (1, 60_000));
+    if found.range("decision.give_up_after_ms", decision.give_up_after_ms, (1, 600_000))
+        && window
+        && decision.give_up_after_ms < decision.window_ms
+    {
+        found.pair(
+            ("decision.give_up_after_ms", "decision.window_ms"),
+            format!(
+                "`decision.give_up_after_ms` {} is shorter than `decision.window_ms` {}",
+                decision.give_up_after_ms, decision.window_ms
+            ),
+            "people would be turned away before the window is full: make it as long or longer",
+        );
+    }
+    found.range("decision.cooldown_ms", decision.cooldown_ms, (0, DAY_MS));
+    if found.range("decision.grant_valid_ms", decision.grant_valid_ms, (1, 60_000))
+        && decision.grant_valid_ms > 10_000
+    {
+        found.warning(
+            "decision.grant_valid_ms",
+            format!("`decision.grant_valid_ms` of {} lets a late event open a door", decision.grant_valid_ms),
+            "whoever was verified may be gone by then; 2000 is the default",
+        );
+    }
+}
+
+/// As many looks as must agree have to fit into the window at the rate at which faces are looked for.
+fn looks_fit_into_window(config: &Config, found: &mut Findings) {
+    let decision = &config.decision;
+    let max_fps = config.detection.max_fps;
+    // Each of them out of range has been said already.
+    if !(max_fps > 0.0 && max_fps <= 240.0) || decision.min_agreeing > 100 || decision.window_ms > 60_000 {
+        return;
+    }
+    let seconds = std::time::Duration::from_millis(decision.window_ms).as_secs_f64();
+    // Both ends of the window count: n looks span n - 1 intervals.
+    let most = (seconds * max_fps).floor() + 1.0;
+    if decision.window_ms > 0 && f64::from(decision.min_agreeing) > most {
+        found.pair(
+            ("decision.min_agreeing", "decision.window_ms"),
+            format!(
+                "`decision.min_agreeing` {} looks never fit into `decision.window_ms` {}",
+                decision.min_agreeing, decision.window_ms
+            ),
+            format!(
+                "at `detection.max_fps` {max_fps} there are {most} at most: nobody would ever be verified"
+            ),
+        );
+    }
+}
+
+fn events(events: &Events, found: &mut Findings) {
+    if events.log.as_ref().is_some_and(|log| log.as_os_str().is_empty()) {
+        found.error(
+            "events.log",
+            "`events.log` is empty",
+            "a file, `-` for standard output, or `null` for no log",
+        );
+    }
+    if events.log.is_none() && events.hooks.is_empty() {
+        found.warning(
+            "events",
+            "nobody is told of anything: there is no `events.log` and no hook",
+            "add a hook, or `log: \"-\"` for standard output",
+        );
+    }
+    if events.hooks.len() > MAX_HOOKS {
+        found.error(
+            "events.hooks",
+            format!("{} hooks are too many", events.hooks.len()),
+            format!("at most {MAX_HOOKS}: let one of them call the others"),
+        );
+    }
+    for (at, hook) in events.hooks.iter().take(MAX_HOOKS).enumerate() {
+        check_hook(&format!("events.hooks[{at}]"), hook, found);
+    }
+}
+
+fn check_hook(key: &str, hook: &Hook, found: &mut Findings) {
+    match hook.argv.first() {
+        None => found.error(
+            &format!("{key}.argv"),
+            format!("`{key}.argv` is empty"),
+            "name a program by its absolute path: [/usr/local/bin/unlock]",
+        ),
+        Some(program) if !program.starts_with('/') => found.error(
+            &format!("{key}.argv[0]"),
+            format!("the program `{program}` has no absolute path"),
+            "write the whole path, beginning with a slash; no shell looks it up or expands it",
+        ),
+        Some(program) if program.ends_with('/') => found.error(
+            &format!("{key}.argv[0]"),
+            format!("`{program}` is a folder"),
+            "name the program in it",
+        ),
+        Some(_) => (),
+    }
+    if let Some(at) = hook.argv.iter().position(|arg| arg.contains('\0')) {
+        let key = format!("{key}.argv[{at}]");
+        found.error(&key, format!("`{key}` has a zero byte in it"), "no argument can have one");
+    }
+    if hook.kinds.is_empty() {
+        found.error(
+            &format!("{key}.kinds"),
+            format!("`{key}.kinds` is empty: it would never run"),
+            format!("some of {}; leave the line out for match.verified alone", EventKind::NAMES.join(", ")),
+        );
+    }
+    let mut seen = HashSet::new();
+    for (at, kind) in hook.kinds.iter().enumerate() {
+        let key = format!("{key}.kinds[{at}]");
+        if !EventKind::NAMES.contains(&kind.as_str()) {
+            found.error(
+                &key,
+                format!("there is no kind of event called `{kind}`"),
+                suggest::help(kind, "the kinds", &EventKind::NAMES),
+            );
+        } else if !seen.insert(kind) {
+            found.error(&key, format!("`{kind}` is there twice"), "remove one: the hook runs once an event");
+        }
+    }
+    found.range(&format!("{key}.timeout_ms"), hook.timeout_ms, (1, 600_000));
+    found.range(&format!("{key}.max_parallel"), hook.max_parallel, (1, 64));
+}
