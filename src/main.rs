@@ -1,3 +1,13 @@
 //! Parse the arguments, run the command, print one error chain, choose the exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match facewarden::cmds::main() {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("facewarden: {failure}");
+            failure.exit.into()
+        }
+    }
+}

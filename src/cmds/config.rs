@@ -1,8 +1,42 @@
 //! `facewarden config`: the settings checked, shown and described, without starting anything.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::exit::Outcome;
 use crate::config::{Config, ConfigError, default_yaml, json_schema};
+
+/// Arguments of `config`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Check a configuration file without starting anything
+    Check {
+        /// The file
+        #[arg(default_value = super::DEFAULT_CONFIG)]
+        file: PathBuf,
+    },
+    /// Print a commented configuration file with every setting at its default
+    Default,
+    /// Print the JSON Schema of the configuration file, for editors
+    Schema,
+}
+
+/// Runs `config`.
+///
+/// # Errors
+/// [`Exit::NoInput`] if the file cannot be read, [`Exit::Config`] if it is faulty.
+pub fn run(args: &Args) -> Outcome {
+    match &args.action {
+        Action::Check { file } => super::say(&check(file).map_err(super::config_failure)?),
+        Action::Default => super::say(default()),
+        Action::Schema => super::say(&schema()),
+    }
+}
 
 /// `config check`: what to print when the file at `path` can be used, warnings first, with a line break at the
 /// end.

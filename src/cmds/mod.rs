@@ -1,3 +1,92 @@
-//! cmds
+//! The command line: one file a command. The one place that names the real adapters.
 
 pub mod config;
+pub mod engine;
+pub mod exit;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use std::io::Write;
+
+use exit::{Exit, Failure, Outcome};
+
+/// Where the daemon's configuration is, unless told otherwise.
+pub const DEFAULT_CONFIG: &str = "/etc/facewarden/facewarden.yaml";
+
+/// Recognises enrolled people at a door or kiosk camera and tells other programs; compares photos.
+#[derive(Debug, Parser)]
+#[command(name = "facewarden", version, propagate_version = true, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// How much to log to standard error: error, warn, info, debug or trace [env: FACEWARDEN_LOG]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+   0  done; for `compare`: the same person
+   1  done, and the answer is no: different people, nobody recognised
+   2  could not tell: no face, an unreadable picture
+  64  wrong use of the command line      65  damaged data
+  66  a named file or person is missing  69  a camera, model or library is missing
+  70  a defect of this program           73  cannot write
+  75  in use by another program          77  permissions
+  78  faulty configuration";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Look after the configuration file
+    Config(config::Args),
+}
+
+/// The command line's definition: for help, completions, the man page, and the test that runs the documentation.
+#[must_use]
+pub fn cli() -> clap::Command {
+    Cli::command()
+}
+
+/// Parses the arguments and runs the command.
+///
+/// # Errors
+/// What went wrong, with the exit code.
+pub fn main() -> Outcome {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` come this way too, and are no errors. A closed pipe is nobody's fault.
+            drop(error.print());
+            return Ok(if error.use_stderr() { Exit::Usage } else { Exit::Ok });
+        }
+    };
+    crate::sys::logging::begin(cli.log_level.as_deref()).map_err(|e| Failure::new(Exit::Usage, e))?;
+    match cli.command {
+        Command::Config(args) => config::run(&args),
+    }
+}
+
+/// Prints to standard output. A reader that has gone (`| head`) is no error.
+///
+/// # Errors
+/// [`Exit::CannotWrite`] if standard output cannot be written to.
+pub(crate) fn say(text: &str) -> Outcome {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::CannotWrite, format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(Exit::Ok),
+    }
+}
+
+/// The exit code of a configuration that cannot be used.
+pub(crate) fn config_failure(error: crate::config::ConfigError) -> Failure {
+    let exit = match &error {
+        crate::config::ConfigError::Read { .. } => Exit::NoInput,
+        crate::config::ConfigError::Faults(_) => Exit::Config,
+    };
+    Failure { exit, error: error.into() }
+}

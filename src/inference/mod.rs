@@ -1,6 +1,22 @@
 //! Models at work: what the pipeline needs of them, the ONNX Runtime adapters, and scripted ones for tests.
 
+mod detector;
+mod embedder;
+mod folders;
+mod liveness;
+mod model;
+mod runtime;
+mod scripted;
+
 use image::RgbImage;
+
+pub use detector::{DetectorOptions, OrtDetector};
+pub use embedder::OrtEmbedder;
+pub use folders::ModelFolders;
+pub use liveness::OrtLiveness;
+pub use model::LoadError;
+pub use runtime::{RuntimeError, start_runtime};
+pub use scripted::{ScriptedDetector, ScriptedEmbedder, ScriptedLiveness};
 
 use crate::domain::{Detection, Embedding, EmbeddingError, LiveScore, ModelDigest};
 
