@@ -1,1 +1,4 @@
 //! vision
+
+pub mod decode;
+pub mod jpeg;
