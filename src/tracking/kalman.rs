@@ -19,8 +19,8 @@ struct Noise {
     drift: f64,
 }
 
-/// Detectors place a steady face to about 4 % of its size (measured on the bundled ones); people at a door move
-/// at up to about two face heights a second and change that by as much within a second.
+/// Assumed: detectors place a steady face to a few hundredths of its size, and people at a door move at up to
+/// about two face heights a second and change that by as much within a second or two.
 const CENTRE: Noise = Noise { measured: 0.05, first_rate: 1.5, agitation: 1.5, drift: 0.0 };
 /// Walking up from two metres at 1 m/s makes a face grow by half in a second.
 const LN_HEIGHT: Noise = Noise { measured: 0.06, first_rate: 0.4, agitation: 0.4, drift: 0.0 };

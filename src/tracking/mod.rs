@@ -16,7 +16,8 @@
 //!
 //! The price is a new id, and with it a new decision, after some crossings. Position alone cannot see a change of
 //! persons that moves nothing: somebody never seen before who takes the place of a face in the very frames that
-//! miss it.
+//! miss it. In the simulated meetings of two and three people (`tests`) no track was ever joined with up to 5 % of
+//! detections missed (60,000 meetings), and 2 tracks in 20,000 meetings with 30 %.
 
 mod assignment;
 mod association;
