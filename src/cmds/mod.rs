@@ -1,8 +1,13 @@
 //! The command line: one file a command. The one place that names the real adapters.
 
 pub mod config;
+pub mod daemon;
 pub mod engine;
 pub mod exit;
+pub mod gallery;
+mod people;
+pub mod run;
+mod view;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -39,6 +44,8 @@ Exit codes:
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Watch a camera and tell who is there: the daemon
+    Run(run::Args),
     /// Look after the configuration file
     Config(config::Args),
 }
@@ -64,6 +71,7 @@ pub fn main() -> Outcome {
     };
     crate::sys::logging::begin(cli.log_level.as_deref()).map_err(|e| Failure::new(Exit::Usage, e))?;
     match cli.command {
+        Command::Run(args) => run::run(&args),
         Command::Config(args) => config::run(&args),
     }
 }

@@ -146,7 +146,7 @@ impl Embed {
         self.stats.decisions.add_one();
         self.stats.decision_lag.record(decision.decided_at.since(decision.captured_at));
         // If the link is full the track is looked at a little more often than it need be.
-        drop(self.settled.try_send(decision.track));
+        self.settled.try_send(decision.track).ok();
         self.verdicts.set(decision.track, decision.verdict.clone());
         let event =
             event_of(decision, &self.camera, &self.terms, self.embedder.digest(), self.clock.as_ref());
