@@ -1,5 +1,13 @@
 //! Where frames come from: cameras, and what stands in for them.
 
+mod address;
+pub mod avi;
+pub mod avi_write;
+pub mod ffmpeg;
+pub mod folder;
+mod pace;
+mod y4m;
+
 use std::time::Duration;
 
 use crate::domain::CapturedFrame;
