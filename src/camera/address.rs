@@ -118,8 +118,8 @@ impl Url {
         let mut secrets: Vec<String> = user.map(|user| format!("{user}@")).into_iter().collect();
         let values = query.into_iter().flat_map(|query| query.split(['=', '&']));
         // Very short ones would blot out half of every message; they are part of the longer ones anyway.
-        secrets
-            .extend([user, password, query].into_iter().flatten().filter(|s| s.len() > 3).map(str::to_owned));
+        let parts = [user, password, query].into_iter().flatten().chain(values);
+        secrets.extend(parts.filter(|secret| secret.len() > 3).map(str::to_owned));
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Self { scheme, full: full.to_owned(), shown, secrets }
     }
