@@ -9,7 +9,7 @@ use image::{ExtendedColorType, RgbImage};
 
 use super::daemon::StartView;
 use super::exit::{Exit, Failure, OrExit};
-use crate::camera::AviWriter;
+use crate::camera::avi_write::AviWriter;
 use crate::domain::{Rect, Track, TrackState, Verdict};
 use crate::pipeline::{Seen, Verdicts};
 use crate::sys::thread::{self, Thread};
