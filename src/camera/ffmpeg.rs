@@ -5,17 +5,13 @@
 //! that most software gives it, since converting would double the cost. The address of a network camera, with
 //! its password, is one of the child's arguments, which other users of the machine can list.
 
-use std::ffi::OsString;
-use std::io::{ErrorKind, Read as _};
-use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
-
 use super::address::Address;
+use super::child::Process;
 use super::pace::{Paced, Place, Recording};
 use super::y4m::{Header, Parser, Progress};
 use super::{FrameSource, SourceError};
@@ -168,7 +164,7 @@ impl Decoder {
         is_file: bool,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SourceError> {
-        let process = Process::spawn(&command, &arguments(&address, is_file))?;
+        let process = spawn(&command, &address, is_file)?;
         Ok(Self {
             command,
             address,
@@ -182,7 +178,7 @@ impl Decoder {
     }
 
     fn restart(&mut self) -> Result<(), SourceError> {
-        self.process = Process::spawn(&self.command, &arguments(&self.address, self.is_file))?;
+        self.process = spawn(&self.command, &self.address, self.is_file)?;
         self.parser = Parser::default();
         self.has_given_frames = false;
         self.has_ended = false;
@@ -266,12 +262,21 @@ impl Decoder {
 
     /// The error for `what`, with ffmpeg's last words: for ever with a file, for now with a camera.
     fn failed(&mut self, what: &str) -> SourceError {
-        self.process.drain_stderr();
-        let said = self.address.redacted(&self.process.said.text());
+        let said = self.address.redacted(&self.process.last_words());
         let said = if said.is_empty() { said } else { format!(" ({said})") };
         let message = format!("{}: {what}{said}", self.address.shown());
         if self.is_file { SourceError::Unusable(message) } else { SourceError::Lost(message) }
     }
+}
+
+fn spawn(command: &OsStr, address: &Address, is_file: bool) -> Result<Process, SourceError> {
+    let shown = command.to_string_lossy();
+    Process::spawn(command, &arguments(address, is_file)).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => SourceError::Unusable(format!(
+            "there is no command {shown}: install ffmpeg (apt install ffmpeg) or set {COMMAND_VARIABLE}"
+        )),
+        _ => SourceError::Lost(format!("{shown} cannot be started: {error}")),
+    })
 }
 
 fn arguments(address: &Address, is_file: bool) -> Vec<String> {
@@ -283,159 +288,6 @@ fn arguments(address: &Address, is_file: bool) -> Vec<String> {
     arguments.extend(["-fps_mode", if is_file { "cfr" } else { "passthrough" }].map(str::to_owned));
     arguments.extend(["-f", "yuv4mpegpipe", "pipe:1"].map(str::to_owned));
     arguments
-}
-
-/// A child process in a group of its own, killed and reaped when dropped.
-struct Process {
-    child: Child,
-    stdout: ChildStdout,
-    stderr: Option<ChildStderr>,
-    said: LastWords,
-}
-
-impl Process {
-    fn spawn(command: &OsString, arguments: &[String]) -> Result<Self, SourceError> {
-        let shown = command.to_string_lossy();
-        let mut child = Command::new(command)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| match error.kind() {
-                ErrorKind::NotFound => SourceError::Unusable(format!(
-                    "there is no command {shown}: install ffmpeg (apt install ffmpeg) or set {COMMAND_VARIABLE}"
-                )),
-                _ => SourceError::Lost(format!("{shown} cannot be started: {error}")),
-            })?;
-        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err(SourceError::Lost(format!("{shown} was started without pipes")));
-        };
-        let process = Self { child, stdout, stderr: Some(stderr), said: LastWords::default() };
-        process.prepare_pipes().map_err(|error| SourceError::Lost(format!("{shown}: its pipe: {error}")))?;
-        Ok(process)
-    }
-
-    fn prepare_pipes(&self) -> rustix::io::Result<()> {
-        set_nonblocking(&self.stdout)?;
-        if let Some(stderr) = &self.stderr {
-            set_nonblocking(stderr)?;
-        }
-        // Fewer and larger reads. Where the system does not allow it, the pipe stays as it is.
-        let enlarged = rustix::pipe::fcntl_setpipe_size(&self.stdout, 1 << 20);
-        tracing::trace!(?enlarged, "pipe from ffmpeg");
-        Ok(())
-    }
-
-    /// Reads once: `Some(0)` at the end of the output, `None` if nothing came in time.
-    fn read(&mut self, room: &mut [u8], timeout: Duration) -> std::io::Result<Option<usize>> {
-        loop {
-            match self.stdout.read(room) {
-                Ok(count) => return Ok(Some(count)),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if !self.wait_for_output(timeout)? {
-                        return Ok(None);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Waits for output or for words on standard error, and takes the latter. False if nothing came in time.
-    fn wait_for_output(&mut self, timeout: Duration) -> std::io::Result<bool> {
-        let mut waiting = vec![PollFd::new(&self.stdout, PollFlags::IN)];
-        waiting.extend(self.stderr.as_ref().map(|stderr| PollFd::new(stderr, PollFlags::IN)));
-        let ready = poll(&mut waiting, timeout)?;
-        let has_words = waiting.get(1).is_some_and(|fd| !fd.revents().is_empty());
-        if has_words {
-            self.drain_stderr();
-        }
-        Ok(ready)
-    }
-
-    /// Takes what is there of standard error. Without that a talkative ffmpeg would block.
-    fn drain_stderr(&mut self) {
-        let mut piece = [0; 4096];
-        while let Some(stderr) = &mut self.stderr {
-            match stderr.read(&mut piece) {
-                Ok(0) => self.stderr = None,
-                Ok(count) => self.said.add(piece.get(..count).unwrap_or_default()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(_) => self.stderr = None,
-            }
-        }
-    }
-
-    /// Waits until the child has closed standard error too, then takes its exit status; `None` if it does not
-    /// end in time.
-    fn wait(&mut self, timeout: Duration) -> Option<std::process::ExitStatus> {
-        self.drain_stderr();
-        while let Some(stderr) = &self.stderr {
-            if !poll(&mut [PollFd::new(stderr, PollFlags::IN)], timeout).ok()? {
-                return None;
-            }
-            self.drain_stderr();
-        }
-        self.child.wait().ok()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // After `wait` has reaped it the number may belong to somebody else; `try_wait` knows.
-        if !matches!(self.child.try_wait(), Ok(None)) {
-            return;
-        }
-        let group = rustix::process::Pid::from_child(&self.child);
-        let killed = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        let reaped = self.child.wait();
-        tracing::trace!(?killed, ?reaped, "ffmpeg ended");
-    }
-}
-
-fn set_nonblocking(pipe: impl AsFd) -> rustix::io::Result<()> {
-    let flags = rustix::fs::fcntl_getfl(&pipe)?;
-    rustix::fs::fcntl_setfl(&pipe, flags | rustix::fs::OFlags::NONBLOCK)
-}
-
-/// True if one of them is ready (or hung up) in time.
-fn poll(waiting: &mut [PollFd<'_>], timeout: Duration) -> std::io::Result<bool> {
-    let timeout = Timespec::try_from(timeout).map_err(std::io::Error::other)?;
-    match rustix::event::poll(waiting, Some(&timeout)) {
-        Ok(ready) => Ok(ready > 0),
-        // A signal; the caller's loop comes back here with what is left of its time.
-        Err(rustix::io::Errno::INTR) => Ok(true),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The end of what a process said on standard error.
-#[derive(Default)]
-struct LastWords {
-    bytes: Vec<u8>,
-}
-
-impl LastWords {
-    const MAX_BYTES: usize = 2048;
-    const MAX_LINES: usize = 4;
-
-    fn add(&mut self, piece: &[u8]) {
-        self.bytes.extend_from_slice(piece);
-        let surplus = self.bytes.len().saturating_sub(Self::MAX_BYTES);
-        self.bytes.drain(..surplus);
-    }
-
-    /// The last lines on one line, without control characters.
-    fn text(&self) -> String {
-        let text = String::from_utf8_lossy(&self.bytes);
-        let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let last = lines.get(lines.len().saturating_sub(Self::MAX_LINES)..).unwrap_or_default();
-        last.join("; ").chars().filter(|c| !c.is_control()).collect()
-    }
 }
 
 #[cfg(test)]

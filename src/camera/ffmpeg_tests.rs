@@ -6,6 +6,7 @@ use crate::config::Speed;
 use crate::vision::decode::decode;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The ffmpeg that `./setup` fetches, or the one the environment names.
 fn ffmpeg() -> OsString {
@@ -223,11 +224,4 @@ fn rubbish_from_ffmpeg_is_noticed() {
     assert!(said.contains("what ffmpeg gives is not understood"), "{said}");
     let said = message(open_script(folder.path(), "exit 0", path.to_str().unwrap()));
     assert!(said.ends_with("x.mp4: there is no video in it"), "{said}");
-}
-
-#[test]
-fn the_last_words_are_short_and_clean() {
-    let mut words = LastWords::default();
-    (0..1000).for_each(|n| words.add(format!("line {n}\x1b[0m\r\n\n").as_bytes()));
-    assert_eq!(words.text(), "line 996[0m; line 997[0m; line 998[0m; line 999[0m");
 }

@@ -3,6 +3,7 @@
 mod address;
 pub mod avi;
 pub mod avi_write;
+mod child;
 pub mod devices;
 pub mod ffmpeg;
 pub mod folder;

@@ -22,7 +22,7 @@ use super::{FrameSource, SourceError};
 use crate::clock::{Clock, Moment};
 use crate::config::{Camera, PixelFormat};
 use crate::domain::{CameraId, CapturedFrame, Payload};
-use crate::vision::decode::MAX_SIDE_PX;
+use crate::vision::decode::check_size;
 use crate::vision::jpeg;
 
 /// How long a camera may take to open.
@@ -195,9 +195,7 @@ fn start(wanted: &Wanted) -> Result<nokhwa::Camera, String> {
 }
 
 fn payload(format: FrameFormat, (width, height): (u32, u32), bytes: &[u8]) -> Result<Payload, String> {
-    if width == 0 || height == 0 || width > MAX_SIDE_PX || height > MAX_SIDE_PX {
-        return Err(format!("frames of {width}x{height} pixels are not accepted"));
-    }
+    check_size(width, height).map_err(|error| error.to_string())?;
     let needs = |rows: u64, stride: u32| {
         let expected = usize::try_from(rows * u64::from(stride)).unwrap_or(usize::MAX);
         bytes

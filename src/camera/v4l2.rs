@@ -19,7 +19,7 @@ use super::{FrameSource, SourceError};
 use crate::clock::{Clock, Moment};
 use crate::config::{Camera, PixelFormat};
 use crate::domain::{CameraId, CapturedFrame, Payload};
-use crate::vision::decode::{MAX_AREA_PX, MAX_SIDE_PX};
+use crate::vision::decode::check_size;
 use crate::vision::jpeg;
 
 /// Buffers that kernel and program share. The driver may give more or fewer.
@@ -123,12 +123,7 @@ fn checked(letters: [u8; 4], given: &v4l::Format) -> Result<Picture, String> {
         return Err(format!("asked for {asked}, the camera gives {got}"));
     }
     let format = mode::format_of(letters).ok_or("the camera gives a format that was not asked for")?;
-    let sides = 1..=MAX_SIDE_PX;
-    if !(sides.contains(&width) && sides.contains(&height))
-        || u64::from(width) * u64::from(height) > MAX_AREA_PX
-    {
-        return Err(format!("frames of {width}x{height} pixels are not accepted"));
-    }
+    check_size(width, height).map_err(|error| error.to_string())?;
     let row_bytes = match format {
         PixelFormat::Yuyv => width.next_multiple_of(2) * 2,
         PixelFormat::Nv12 => width.next_multiple_of(2),

@@ -115,7 +115,11 @@ pub fn decode(payload: Payload) -> Result<RgbImage, DecodeError> {
     }
 }
 
-fn check_size(width: u32, height: u32) -> Result<(), DecodeError> {
+/// Checks a size in pixels against [`MAX_SIDE_PX`] and [`MAX_AREA_PX`], before memory is taken for it.
+///
+/// # Errors
+/// [`DecodeError::Size`] if it is too large, or empty.
+pub fn check_size(width: u32, height: u32) -> Result<(), DecodeError> {
     let area = u64::from(width) * u64::from(height);
     if width > MAX_SIDE_PX || height > MAX_SIDE_PX || area > MAX_AREA_PX || area == 0 {
         return Err(DecodeError::Size { width, height });
