@@ -1,5 +1,6 @@
 //! The command line: one file a command. The one place that names the real adapters.
 
+pub mod bench;
 pub mod config;
 pub mod daemon;
 pub mod engine;
@@ -46,6 +47,8 @@ Exit codes:
 pub enum Command {
     /// Watch a camera and tell who is there: the daemon
     Run(run::Args),
+    /// Measure speed, memory and accuracy on this machine
+    Bench(bench::Args),
     /// Look after the configuration file
     Config(config::Args),
 }
@@ -72,6 +75,7 @@ pub fn main() -> Outcome {
     crate::sys::logging::begin(cli.log_level.as_deref()).map_err(|e| Failure::new(Exit::Usage, e))?;
     match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Config(args) => config::run(&args),
     }
 }

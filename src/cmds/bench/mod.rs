@@ -1,0 +1,140 @@
+//! `facewarden bench`: what the documentation says of speed, memory and accuracy, measured. A benchmark, never a
+//! test: machines are noisy, so it prints and does not judge.
+
+mod lfw;
+mod parity;
+mod process;
+mod speed;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::engine::ModelArgs;
+use super::exit::{Exit, Failure, OrExit, Outcome};
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folder with measuring data (`golden.json`, `lfw-dev/`, `video-group.mp4`); what needs it is left out without
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Folder with the test pictures [default: tests/pictures of the checkout]
+    #[arg(long, value_name = "DIR")]
+    pictures: Option<PathBuf>,
+    /// Only these parts
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    models: ModelArgs,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Two photos, warm and as a whole process
+    Pair,
+    /// One 720p camera frame
+    Frame,
+    /// From start to ready
+    Start,
+    /// Agreement with the reference on 24 faces (needs --data)
+    Parity,
+    /// Accuracy on 6,000 pairs of photos (needs --data)
+    Lfw,
+    /// The daemon on a video in real time, ten times over (needs --data and ffmpeg)
+    Video,
+}
+
+const ALL: [Part; 6] = [Part::Pair, Part::Frame, Part::Start, Part::Parity, Part::Lfw, Part::Video];
+
+/// One line of the table.
+#[derive(Debug, serde::Serialize)]
+struct Row {
+    what: String,
+    measured: String,
+    target: &'static str,
+}
+
+impl Row {
+    fn new(what: &str, measured: impl Into<String>, target: &'static str) -> Self {
+        Self { what: what.to_owned(), measured: measured.into(), target }
+    }
+}
+
+/// Runs the benchmarks and prints a table.
+///
+/// # Errors
+/// If a model, a picture or the data cannot be read.
+pub fn run(args: &Args) -> Outcome {
+    let pictures = args.pictures.clone().or_else(checkout_pictures).ok_or_else(|| {
+        Failure::new(Exit::NoInput, "the test pictures were not found: name their folder with --pictures")
+    })?;
+    let parts = if args.only.is_empty() { &ALL[..] } else { &args.only[..] };
+    let mut rows = Vec::new();
+    for part in parts {
+        eprintln!("measuring: {part:?}");
+        let data = args.data.as_deref();
+        match (part, data) {
+            (Part::Pair, _) => rows.extend(speed::pair(&args.models, &pictures)?),
+            (Part::Frame, _) => rows.extend(speed::frame(&args.models, &pictures)?),
+            (Part::Start, _) => rows.extend(process::start(&pictures)?),
+            (Part::Parity, Some(data)) => rows.extend(parity::measure(&args.models, data)?),
+            (Part::Lfw, Some(data)) => rows.extend(lfw::measure(&args.models, data)?),
+            (Part::Video, Some(data)) => rows.extend(process::video(data)?),
+            (_, None) => eprintln!("left out: {part:?} needs --data"),
+        }
+    }
+    let machine = machine();
+    if args.json {
+        let report = serde_json::json!({ "machine": machine, "commit": commit(), "rows": rows });
+        return super::say(&format!("{report}\n"));
+    }
+    let mut text = format!("\n{machine}\ncommit {}, {}\n\n", commit(), today());
+    text.push_str("| what | measured | target |\n|---|---|---|\n");
+    for row in rows {
+        text.push_str(&format!("| {} | {} | {} |\n", row.what, row.measured, row.target));
+    }
+    super::say(&text)
+}
+
+fn checkout_pictures() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    program.ancestors().map(|folder| folder.join("tests/pictures")).find(|folder| folder.is_dir())
+}
+
+fn machine() -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{}, {cores} cores", model.trim_start_matches([' ', '\t', ':']))
+}
+
+/// The commit of the checkout that the program was built in, with a mark if files differ from it.
+fn commit() -> String {
+    let folder = std::env::current_exe().ok();
+    let folder = folder.as_deref().and_then(Path::parent).unwrap_or_else(|| Path::new("."));
+    let output = Command::new("git").arg("-C").arg(folder).args(["describe", "--always", "--dirty"]).output();
+    match output {
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        _ => "unknown".to_owned(),
+    }
+}
+
+fn today() -> String {
+    jiff::Zoned::now().date().to_string()
+}
+
+/// The middle of some numbers; 0 if there are none.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path)
+        .map_err(|e| anyhow::anyhow!("cannot read {}: {e}", path.display()))
+        .or_exit(Exit::NoInput)
+}
