@@ -3,6 +3,8 @@
 pub mod bench;
 pub mod config;
 pub mod daemon;
+pub mod demo;
+pub mod devices;
 pub mod engine;
 pub mod exit;
 pub mod gallery;
@@ -47,6 +49,10 @@ Exit codes:
 pub enum Command {
     /// Watch a camera and tell who is there: the daemon
     Run(run::Args),
+    /// Show it all on sample people, without a camera
+    Demo(demo::Args),
+    /// List the cameras of this machine
+    Devices(devices::Args),
     /// Measure speed, memory and accuracy on this machine
     Bench(bench::Args),
     /// Look after the configuration file
@@ -76,6 +82,8 @@ pub fn main() -> Outcome {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Devices(args) => devices::run(&args),
         Command::Config(args) => config::run(&args),
     }
 }
