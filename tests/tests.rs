@@ -5,5 +5,6 @@
 mod architecture;
 mod config_errors;
 mod docs;
+mod people;
 mod sinks;
 mod store;

@@ -1,8 +1,13 @@
 //! The command line: one file a command. The one place that names the real adapters.
 
+pub mod clip;
 pub mod config;
 pub mod engine;
+pub mod enroll;
 pub mod exit;
+pub mod gallery;
+pub mod manual;
+pub mod persons;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -41,6 +46,14 @@ Exit codes:
 pub enum Command {
     /// Look after the configuration file
     Config(config::Args),
+    /// Add somebody to the gallery, from pictures or in front of a camera
+    Enroll(enroll::Args),
+    /// Show, rename or remove who is enrolled
+    Persons(persons::Args),
+    /// Print the completions of a shell
+    Completions(manual::CompletionsArgs),
+    /// Print the manual page, or write one page per command into a folder
+    Man(manual::ManArgs),
 }
 
 /// The command line's definition: for help, completions, the man page, and the test that runs the documentation.
@@ -65,6 +78,10 @@ pub fn main() -> Outcome {
     crate::sys::logging::begin(cli.log_level.as_deref()).map_err(|e| Failure::new(Exit::Usage, e))?;
     match cli.command {
         Command::Config(args) => config::run(&args),
+        Command::Enroll(args) => enroll::run(&args),
+        Command::Persons(args) => persons::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
     }
 }
 

@@ -1,0 +1,84 @@
+//! What the commands share that look at the enrolled people: where they are, and what their errors mean.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use super::exit::{Exit, Failure};
+use crate::config;
+use crate::store::{FileProblem, Loaded, Store, StoreError};
+
+/// Which gallery.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct GalleryArgs {
+    /// Folder with the enrolled people [default: /var/lib/facewarden/enrolled]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub gallery: Option<PathBuf>,
+}
+
+impl GalleryArgs {
+    /// The folder: what was asked for, or the default of the configuration file.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.gallery.clone().unwrap_or_else(|| config::Gallery::default().folder)
+    }
+
+    /// The gallery, which must be there.
+    ///
+    /// # Errors
+    /// [`Exit::NoInput`] if there is none, [`Exit::Permission`] if others can read it.
+    pub fn open(&self) -> Result<Store, Failure> {
+        let folder = self.folder();
+        Store::open(&folder).map_err(|error| match error {
+            StoreError::MissingFolder(_) => Failure::new(
+                Exit::NoInput,
+                format!(
+                    "there is no gallery at {0}: name the right folder with --gallery DIR, or make this one with \
+                     `install -d -m 700 {0}`, as the user that the daemon runs as",
+                    folder.display()
+                ),
+            ),
+            other => store_failure(other),
+        })
+    }
+
+    /// The gallery to add people to: a folder that was named is made if need be, the default one is not, since
+    /// it belongs to the daemon's user.
+    ///
+    /// # Errors
+    /// As [`GalleryArgs::open`], or [`Exit::CannotWrite`] if the folder cannot be made.
+    pub fn open_to_enrol(&self) -> Result<Store, Failure> {
+        match &self.gallery {
+            Some(folder) => Store::open_or_create(folder).map_err(store_failure),
+            None => self.open(),
+        }
+    }
+}
+
+/// The exit code of a gallery that cannot be read or changed.
+#[must_use]
+pub fn store_failure(error: StoreError) -> Failure {
+    let exit = match &error {
+        StoreError::MissingFolder(_)
+        | StoreError::NotAFolder(_)
+        | StoreError::NoSuchPerson(_)
+        | StoreError::NoSuchRecord(_) => Exit::NoInput,
+        StoreError::Permissions { .. }
+        | StoreError::Blocked { problem: FileProblem::Permissions { .. }, .. } => Exit::Permission,
+        StoreError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => Exit::Permission,
+        StoreError::Io { .. } | StoreError::NotDurable { .. } | StoreError::Unstorable { .. } => {
+            Exit::CannotWrite
+        }
+        StoreError::Locked(_) => Exit::Busy,
+        StoreError::NameTaken(_) => Exit::No,
+        StoreError::DuplicateName { .. } | StoreError::Blocked { .. } => Exit::Data,
+    };
+    Failure { exit, error: error.into() }
+}
+
+/// Names every file of the gallery that is not used, on standard error. Returns how many there are.
+pub fn warn_of_refused(loaded: &Loaded) -> usize {
+    for file in &loaded.refused {
+        eprintln!("facewarden: not used: {file}");
+    }
+    loaded.refused.len()
+}
