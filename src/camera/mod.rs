@@ -1,6 +1,24 @@
 //! Where frames come from: cameras, and what stands in for them.
 
+mod address;
+pub mod avi;
+pub mod avi_write;
+mod child;
+pub mod devices;
+pub mod ffmpeg;
+pub mod folder;
+pub mod nokhwa;
+mod open;
+mod pace;
+pub mod scripted;
+pub mod v4l2;
+mod v4l2_device;
+mod v4l2_mode;
+mod y4m;
+
 use std::time::Duration;
+
+pub use open::opener;
 
 use crate::domain::CapturedFrame;
 

@@ -2,12 +2,16 @@
 
 pub mod clip;
 pub mod config;
+pub mod daemon;
 pub mod engine;
 pub mod enroll;
 pub mod exit;
 pub mod gallery;
 pub mod manual;
+mod people;
 pub mod persons;
+pub mod run;
+mod view;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -44,12 +48,14 @@ Exit codes:
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Look after the configuration file
-    Config(config::Args),
+    /// Watch a camera and tell who is there: the daemon
+    Run(run::Args),
     /// Add somebody to the gallery, from pictures or in front of a camera
     Enroll(enroll::Args),
     /// Show, rename or remove who is enrolled
     Persons(persons::Args),
+    /// Look after the configuration file
+    Config(config::Args),
     /// Print the completions of a shell
     Completions(manual::CompletionsArgs),
     /// Print the manual page, or write one page per command into a folder
@@ -77,9 +83,10 @@ pub fn main() -> Outcome {
     };
     crate::sys::logging::begin(cli.log_level.as_deref()).map_err(|e| Failure::new(Exit::Usage, e))?;
     match cli.command {
-        Command::Config(args) => config::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Enroll(args) => enroll::run(&args),
         Command::Persons(args) => persons::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
     }

@@ -11,7 +11,7 @@ pub enum InvalidName {
     /// Nothing but white space.
     #[error("a name cannot be empty")]
     Empty,
-    /// Longer than [`MAX_NAME_BYTES`].
+    /// Longer than 128 bytes.
     #[error("a name has at most {MAX_NAME_BYTES} bytes, this one has {0}")]
     TooLong(usize),
     /// A control character would break logs and line-based output.

@@ -1,10 +1,13 @@
-//! Pictures and geometry: reading photos, scaling, alignment, what detectors' raw outputs mean, quality, drawing.
+//! Pictures and geometry: reading photos and camera frames, scaling, alignment, what detectors' raw outputs mean,
+//! quality, drawing.
 //!
 //! Pure: no files, no models, no clock. All coordinates are pixels, x right, y down; names say of which picture.
 
 pub mod align;
+pub mod decode;
 pub mod decoders;
 pub mod draw;
+pub mod jpeg;
 pub mod landmarks;
 pub mod letterbox;
 pub mod nms;

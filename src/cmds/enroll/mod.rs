@@ -8,6 +8,7 @@ mod likeness;
 mod picture;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -19,11 +20,13 @@ pub use picture::{Place, Portrait, Refusal};
 use super::engine::{Engine, ModelArgs};
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::gallery::{GalleryArgs, store_failure, warn_of_refused};
+use crate::camera::{self, FrameSource, SourceError};
 use crate::clock::{Clock, SystemClock};
 use crate::config;
-use crate::domain::PersonId;
+use crate::domain::{CameraId, PersonId};
 use crate::matching::Metric;
 use crate::store::{Loaded, Store, Template};
+use crate::vision::decode::decode;
 
 /// Arguments of `enroll`.
 #[derive(Debug, clap::Args)]
@@ -111,7 +114,7 @@ pub fn run(args: &Args) -> Outcome {
     // First whether there is somewhere to put it, then the models, which take longest to load.
     let store = args.gallery.open_to_enrol()?;
     let mut engine = Engine::load(&args.models)?;
-    let clock = SystemClock::new();
+    let clock = Arc::new(SystemClock::new());
     let looked = match &args.camera {
         Some(source) => look_through_camera(args, source, &mut engine, &clock)?,
         None => look_at_pictures(args, &mut engine)?,
@@ -172,9 +175,9 @@ fn look_through_camera(
     args: &Args,
     source: &str,
     engine: &mut Engine,
-    clock: &SystemClock,
+    clock: &Arc<SystemClock>,
 ) -> Result<Looked, Failure> {
-    let (mut source, mut decode) = open_camera(source)?;
+    let mut source = open_camera(source, Arc::clone(clock))?;
     if !args.json {
         eprintln!("Look into the camera and turn your head a little, for up to {} seconds.", args.seconds);
     }
@@ -182,17 +185,18 @@ fn look_through_camera(
         detector: &mut engine.detector,
         embedder: &mut engine.embedder,
         gates: super::engine::gates(&config::Quality::default()),
-        decode: &mut *decode,
+        decode: &mut |payload| decode(payload).map_err(|error| error.to_string()),
     };
     let at_most = Duration::from_secs(args.seconds);
     let plan = Plan { wanted: args.looks.into(), at_most, at_least: at_most.min(Duration::from_secs(3)) };
-    let (portraits, tally) = collect_from_camera(&mut *source, &mut eyes, clock, plan).map_err(|error| {
-        let exit = match &error {
-            CollectError::Source(_) => Exit::Unavailable,
-            CollectError::Model(_) | CollectError::Embedding(_) => Exit::Internal,
-        };
-        Failure { exit, error: error.into() }
-    })?;
+    let (portraits, tally) =
+        collect_from_camera(&mut *source, &mut eyes, &**clock, plan).map_err(|error| {
+            let exit = match &error {
+                CollectError::Source(_) => Exit::Unavailable,
+                CollectError::Model(_) | CollectError::Embedding(_) => Exit::Internal,
+            };
+            Failure { exit, error: error.into() }
+        })?;
     if portraits.is_empty() {
         let message =
             format!("{} was not enrolled: no good look in {} seconds ({tally})", args.name, args.seconds);
@@ -202,14 +206,19 @@ fn look_through_camera(
     Ok(Looked { portraits, pictures, ..Looked::default() })
 }
 
-/// A camera, and how its frames become pixels.
-type OpenCamera = (
-    Box<dyn crate::camera::FrameSource>,
-    Box<dyn FnMut(crate::domain::Payload) -> Result<image::RgbImage, String>>,
-);
+fn open_camera(source: &str, clock: Arc<SystemClock>) -> Result<Box<dyn FrameSource>, Failure> {
+    let name = CameraId::new("camera").or_exit(Exit::Internal)?;
+    let settings = config::Camera::new(name, source.to_owned());
+    let mut open = camera::opener(&settings, clock).map_err(camera_failure)?;
+    open().map_err(camera_failure)
+}
 
-fn open_camera(source: &str) -> Result<OpenCamera, Failure> {
-    Err(Failure::new(Exit::Unavailable, format!("cannot open {source}: this build has no cameras")))
+fn camera_failure(error: SourceError) -> Failure {
+    let exit = match error {
+        SourceError::Unusable(_) => Exit::NoInput,
+        _ => Exit::Unavailable,
+    };
+    Failure { exit, error: error.into() }
 }
 
 /// Checks all that was taken against each other and the gallery, and writes it.

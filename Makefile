@@ -1,0 +1,48 @@
+# make demo | test | check | bench | build | setup | clean
+# Everything that is needed is fetched by ./setup into vendor/; nothing is installed on the system.
+
+CARGO ?= cargo
+export FACEWARDEN_FFMPEG ?= $(CURDIR)/vendor/ffmpeg
+BIN = target/release/facewarden
+
+.PHONY: help setup build demo test check deny docs bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    set up, build, enrol sample people and watch them walk up"
+	@echo "make test    set up and run every test"
+	@echo "make check   formatting, lints, licences and documentation"
+	@echo "make bench   measure; DATA=DIR names the folder with the measuring data"
+	@echo "make build   set up and build target/release/facewarden"
+
+setup:
+	@./setup
+
+build: setup
+	@$(CARGO) build --release --locked
+
+demo: build
+	@$(BIN) demo
+
+# cargo-nextest runs the tests in parallel processes; where it is not installed, cargo's own runner does.
+test: setup
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	  $(CARGO) nextest run --locked --no-fail-fast && $(CARGO) test --locked --doc; \
+	else $(CARGO) test --locked --no-fail-fast; fi
+
+check: setup
+	@$(CARGO) fmt --check
+	@$(CARGO) clippy --locked --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
+	@$(MAKE) --no-print-directory deny
+
+# Licences, advisories that need no network, duplicate and banned crates.
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --offline check licenses bans sources; \
+	else echo "check: cargo-deny is not installed, so licences were not checked (cargo install cargo-deny --locked)"; fi
+
+bench: build
+	@$(BIN) bench $(if $(DATA),--data $(DATA))
+
+clean:
+	@$(CARGO) clean

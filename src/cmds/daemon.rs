@@ -1,0 +1,254 @@
+//! The daemon: everything opened, started, waited for, and ended in order. Used by `run` and `demo`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, bounded};
+
+use super::engine::{gates, model_failure};
+use super::exit::{Exit, Failure, OrExit};
+use super::people::PeopleWatch;
+use crate::camera::{SourceError, opener};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, LivenessMode, Speed};
+use crate::decision::{AgreementDecider, LivenessPolicy, Policy};
+use crate::domain::{EventKind, Threshold};
+use crate::inference::{
+    DetectorOptions, Embedder, LivenessModel, LoadError, ModelFolders, OrtDetector, OrtEmbedder, OrtLiveness,
+    start_runtime,
+};
+use crate::pipeline::{self, Announcer, DecisionTerms, Parts, PipelineError, Running, Seen, Stats, Verdicts};
+use crate::sinks::{EventLog, Fanout, HookSink, Sink};
+use crate::sys::signals::{Shutdown, Wake};
+use crate::sys::{notify, process};
+use crate::tracking::{Tracker, TrackerSettings};
+
+/// All of the shutdown takes less than this, so that systemd never has to kill.
+const SHUTDOWN_WITHIN: Duration = Duration::from_millis(2500);
+
+/// How often the main thread looks around, milliseconds.
+pub(super) const GLANCE_MS: u64 = 100;
+
+/// Draws what the daemon sees; gets frames and the verdicts on their tracks.
+pub type StartView = Box<dyn FnOnce(crossbeam_channel::Receiver<Seen>, Verdicts) -> Result<(), Failure>>;
+
+/// What `run` and `demo` add to the configuration.
+#[derive(Default)]
+pub struct Extras {
+    /// More takers of events.
+    pub sinks: Vec<Box<dyn Sink>>,
+    /// Draws what is seen.
+    pub view: Option<StartView>,
+}
+
+/// The models of one pipeline.
+struct Models {
+    detector: OrtDetector,
+    embedder: OrtEmbedder,
+    liveness: Option<OrtLiveness>,
+}
+
+/// Watches until the source ends or `shutdown` is requested.
+///
+/// # Errors
+/// If anything cannot be opened, with the exit code for it, or a stage failed.
+pub fn watch(config: &Config, extras: Extras, shutdown: &Shutdown) -> Result<Arc<Stats>, Failure> {
+    process::forbid_core_dumps().or_exit(Exit::Internal)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let camera =
+        config.cameras.first().ok_or_else(|| Failure::new(Exit::Config, "no camera is configured"))?;
+
+    let open = opener(camera, Arc::clone(&clock)).map_err(source_failure)?;
+    let models = load_models(config)?;
+    let model = models.embedder.digest();
+    let threshold = threshold(config, &models.embedder)?;
+    let decider = AgreementDecider::new(policy(config, threshold)).or_exit(Exit::Config)?;
+    let mut people = PeopleWatch::open(&config.gallery, &models.embedder)?;
+    let fanout = Arc::new(Fanout::new(sinks(config, extras.sinks, &clock)?).or_exit(Exit::Unavailable)?);
+    let out = Arc::clone(&fanout);
+    let announcer = Announcer::new(Arc::clone(&clock), Arc::new(move |event| out.send(event)));
+    people.report(&announcer);
+
+    let (stop, stopped) = bounded::<()>(0);
+    let (view, seen) = bounded(4);
+    let running = pipeline::spawn(Parts {
+        camera: camera.id.clone(),
+        open,
+        read_timeout: Duration::from_millis(camera.read_timeout_ms),
+        keep_all: camera.speed == Speed::Max,
+        detector: Box::new(models.detector),
+        min_detect_interval: Duration::from_secs_f64(0.9 / config.detection.max_fps),
+        tracker: Tracker::new(tracker_settings(config)),
+        gates: gates(&config.quality),
+        embedder: Box::new(models.embedder),
+        liveness: models.liveness.map(|model| Box::new(model) as Box<dyn LivenessModel>),
+        gallery: people.gallery(),
+        decider: Box::new(decider),
+        terms: DecisionTerms {
+            threshold,
+            grant_valid: Duration::from_millis(config.decision.grant_valid_ms),
+            liveness_mode: config.liveness.mode.as_str(),
+        },
+        announcer: announcer.clone(),
+        view: extras.view.is_some().then_some(view),
+        clock: Arc::clone(&clock),
+        stop: stopped,
+    })
+    .or_exit(Exit::Unavailable)?;
+    if let Some(start_view) = extras.view {
+        start_view(seen, running.verdicts.clone())?;
+    }
+
+    wait_for_ready(&running, shutdown);
+    let started =
+        EventKind::Started { version: env!("CARGO_PKG_VERSION").to_owned(), people: people.count() };
+    announcer.announce(started);
+    tracing::info!(camera = %camera.id, people = people.count(), model = model.short(), "watching");
+    notify::ready("watching").or_exit(Exit::Internal)?;
+
+    let reason = wait_for_end(&running, shutdown, &mut people, &announcer, &fanout);
+
+    tracing::info!("stopping: {reason}");
+    notify::stopping(&reason).or_exit(Exit::Internal)?;
+    drop::<Sender<()>>(stop);
+    let ended = running.join(SHUTDOWN_WITHIN / 3);
+    announcer.announce(EventKind::Stopping { message: reason });
+    drop(announcer);
+    for late in Arc::into_inner(fanout).map(|fanout| fanout.close(SHUTDOWN_WITHIN / 3)).unwrap_or_default() {
+        tracing::warn!("{late} did not end in time; its last events may be lost");
+    }
+    let stats = ended.map_err(pipeline_failure)?;
+    log_summary(&stats);
+    Ok(stats)
+}
+
+/// Until the first frame has come or the camera is known to be missing: before that nothing is watched.
+fn wait_for_ready(running: &Running, shutdown: &Shutdown) {
+    crossbeam_channel::select! {
+        recv(running.ready) -> _ => {},
+        recv(shutdown.requested()) -> _ => {},
+    }
+}
+
+/// Waits for the end of the source or a request to stop, and meanwhile follows changes in the gallery; says why
+/// it ended.
+fn wait_for_end(
+    running: &Running,
+    shutdown: &Shutdown,
+    people: &mut PeopleWatch,
+    announcer: &Announcer,
+    fanout: &Fanout,
+) -> String {
+    loop {
+        match shutdown.wait(Duration::from_millis(GLANCE_MS)) {
+            Wake::Shutdown => return shutdown.reason().unwrap_or_else(|| "asked to stop".to_owned()),
+            Wake::Reload => people.refresh(true, announcer),
+            Wake::TimedOut => people.refresh(false, announcer),
+        }
+        if let Ok(error) = fanout.gone().try_recv() {
+            tracing::error!("{error}");
+            return format!("nobody takes the events any more: {error}");
+        }
+        if running.is_over() {
+            return "the source has ended".to_owned();
+        }
+    }
+}
+
+fn load_models(config: &Config) -> Result<Models, Failure> {
+    start_runtime(config.models.runtime_library.as_deref()).or_exit(Exit::Unavailable)?;
+    let folders = config.models.folder.clone().map_or_else(ModelFolders::usual, ModelFolders::only);
+    let options =
+        DetectorOptions { max_side_px: config.detection.max_side_px, min_score: config.detection.min_score };
+    let load = || -> Result<Models, LoadError> {
+        std::thread::scope(|scope| {
+            let detector = scope.spawn(|| OrtDetector::load(&folders, &config.models.detector, options));
+            let embedder = OrtEmbedder::load(&folders, &config.models.embedder)?;
+            let liveness = match config.liveness.mode {
+                LivenessMode::Off => None,
+                _ => Some(OrtLiveness::load(&folders, &config.models.liveness)?),
+            };
+            let detector = detector.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            Ok(Models { detector, embedder, liveness })
+        })
+    };
+    load().map_err(model_failure)
+}
+
+/// The similarity needed: the configuration's, or what the model's manifest says.
+fn threshold(config: &Config, embedder: &OrtEmbedder) -> Result<Threshold, Failure> {
+    match config.decision.min_similarity {
+        Some(threshold) => Ok(threshold),
+        None => embedder.spec().min_similarity().or_exit(Exit::Config),
+    }
+}
+
+fn policy(config: &Config, threshold: Threshold) -> Policy {
+    let decision = &config.decision;
+    Policy {
+        threshold,
+        min_margin: decision.min_margin,
+        min_agreeing: decision.min_agreeing,
+        window: Duration::from_millis(decision.window_ms),
+        give_up_after: Duration::from_millis(decision.give_up_after_ms),
+        cooldown: Duration::from_millis(decision.cooldown_ms),
+        grant_valid: Duration::from_millis(decision.grant_valid_ms),
+        liveness: match config.liveness.mode {
+            LivenessMode::Enforce => LivenessPolicy::Enforce { min_mean: config.liveness.min_mean },
+            LivenessMode::Report => LivenessPolicy::Report,
+            LivenessMode::Off => LivenessPolicy::Off,
+        },
+    }
+}
+
+fn tracker_settings(config: &Config) -> TrackerSettings {
+    TrackerSettings {
+        confirm_after: config.tracking.confirm_after,
+        max_missed: Duration::from_millis(config.tracking.max_missed_ms),
+        min_iou: config.tracking.min_iou,
+    }
+}
+
+fn sinks(
+    config: &Config,
+    extra: Vec<Box<dyn Sink>>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Box<dyn Sink>>, Failure> {
+    let mut sinks = extra;
+    if let Some(path) = &config.events.log {
+        sinks.push(Box::new(EventLog::open(path).or_exit(Exit::CannotWrite)?));
+    }
+    for hook in &config.events.hooks {
+        sinks.push(Box::new(HookSink::new(hook, Arc::clone(clock)).or_exit(Exit::Config)?));
+    }
+    Ok(sinks)
+}
+
+/// The exit code of a source that cannot be used.
+pub(super) fn source_failure(error: SourceError) -> Failure {
+    Failure { exit: Exit::Unavailable, error: error.into() }
+}
+
+fn pipeline_failure(error: PipelineError) -> Failure {
+    match error {
+        PipelineError::Source(error) => source_failure(error),
+        PipelineError::Stage(error) => Failure { exit: Exit::Internal, error: error.into() },
+    }
+}
+
+fn log_summary(stats: &Stats) {
+    tracing::info!(
+        captured = stats.captured.get(),
+        replaced = stats.replaced.get(),
+        skipped = stats.skipped.get(),
+        bad = stats.bad_frames.get(),
+        detected = stats.detected.get(),
+        tracks = stats.tracks.get(),
+        embeddings = stats.embeddings.get(),
+        looks_dropped = stats.looks_dropped.get(),
+        decisions = stats.decisions.get(),
+        frame_lag_p50_ms = stats.frame_lag.percentile_ms(50),
+        frame_lag_p99_ms = stats.frame_lag.percentile_ms(99),
+        "done"
+    );
+}

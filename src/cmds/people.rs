@@ -1,0 +1,125 @@
+//! The gallery of a running daemon: loaded, watched for changes, and never trusted when in doubt.
+
+use super::daemon::GLANCE_MS;
+use super::exit::Failure;
+use super::gallery::store_failure;
+use crate::config::{self, Metric};
+use crate::domain::{EventKind, ModelDigest};
+use crate::inference::{Embedder, OrtEmbedder};
+use crate::matching::{Gallery, GalleryEntry, GalleryMetric, SharedGallery};
+use crate::pipeline::Announcer;
+use crate::store::{Fingerprint, Loaded, Store};
+
+/// Follows a gallery folder.
+pub(super) struct PeopleWatch {
+    store: Store,
+    gallery: SharedGallery,
+    model: ModelDigest,
+    metric: GalleryMetric,
+    dimension: usize,
+    seen: Option<Fingerprint>,
+    /// What is wrong with the gallery, as last said.
+    trouble: Vec<String>,
+    glances_per_check: u32,
+    glances: u32,
+}
+
+impl PeopleWatch {
+    /// Opens the folder and loads everybody; damaged files are moved to quarantine and reported.
+    pub(super) fn open(settings: &config::Gallery, embedder: &OrtEmbedder) -> Result<Self, Failure> {
+        let store = Store::open(&settings.folder).map_err(store_failure)?;
+        let metric = match embedder.spec().metric {
+            Metric::Cosine => GalleryMetric::Cosine,
+            Metric::Euclidean => GalleryMetric::Euclidean,
+        };
+        let (model, dimension) = (embedder.digest(), embedder.spec().dimension);
+        let glances_per_check =
+            u32::try_from(settings.reload_every_ms / GLANCE_MS).unwrap_or(u32::MAX).max(1);
+        let mut watch = Self {
+            store,
+            gallery: SharedGallery::new(Gallery::new(model, metric, dimension, &[])),
+            model,
+            metric,
+            dimension,
+            seen: None,
+            trouble: Vec::new(),
+            glances_per_check,
+            glances: 0,
+        };
+        let loaded = watch.store.load_and_quarantine().map_err(store_failure)?;
+        watch.serve(loaded);
+        Ok(watch)
+    }
+
+    /// The gallery to search.
+    pub(super) fn gallery(&self) -> SharedGallery {
+        self.gallery.clone()
+    }
+
+    /// How many people can be recognised.
+    pub(super) fn count(&self) -> usize {
+        self.gallery.current().people()
+    }
+
+    /// Says what is wrong with the gallery, as an event each.
+    pub(super) fn report(&self, announcer: &Announcer) {
+        for message in &self.trouble {
+            tracing::warn!("{message}");
+            announcer.announce(EventKind::Degraded { message: message.clone() });
+        }
+    }
+
+    /// Called at every glance of the main thread; looks at the folder when it is time or `now`.
+    pub(super) fn refresh(&mut self, now: bool, announcer: &Announcer) {
+        self.glances += 1;
+        if !now && self.glances < self.glances_per_check {
+            return;
+        }
+        self.glances = 0;
+        let loaded = match self.store.fingerprint() {
+            Ok(fingerprint) if !now && Some(&fingerprint) == self.seen.as_ref() => return,
+            Ok(_) => self.store.load_and_quarantine(),
+            Err(error) => Err(error),
+        };
+        let before = std::mem::take(&mut self.trouble);
+        match loaded {
+            Ok(loaded) => {
+                self.serve(loaded);
+                tracing::info!(people = self.count(), "gallery loaded again");
+            }
+            Err(error) => {
+                // Somebody may just have been removed: who is still allowed cannot be known, so nobody is.
+                self.gallery.replace(Gallery::new(self.model, self.metric, self.dimension, &[]));
+                self.seen = None;
+                self.trouble = vec![format!("the gallery cannot be read, so nobody is recognised: {error}")];
+            }
+        }
+        if self.trouble != before {
+            self.report(announcer);
+        }
+    }
+
+    fn serve(&mut self, loaded: Loaded) {
+        let entries: Vec<GalleryEntry> = loaded
+            .people
+            .iter()
+            .flat_map(|person| {
+                person.templates.iter().map(|template| GalleryEntry {
+                    person: person.name.clone(),
+                    template: template.embedding.clone(),
+                })
+            })
+            .collect();
+        let gallery = Gallery::new(self.model, self.metric, self.dimension, &entries);
+        self.trouble = loaded.refused.iter().map(ToString::to_string).collect();
+        if gallery.skipped() > 0 {
+            self.trouble.push(format!(
+                "{} templates were made by another model than the one in use and cannot be recognised; enrol these \
+                 people again (see `facewarden persons list`)",
+                gallery.skipped()
+            ));
+        }
+        self.gallery.replace(gallery);
+        self.seen = Some(loaded.fingerprint);
+    }
+}

@@ -1,0 +1,135 @@
+//! The capture stage: opens the source, hands on its frames, and opens it again when it was lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::announce::Announcer;
+use super::latest::LatestSender;
+use super::stats::Stats;
+use crate::camera::{FrameSource, OpenSource, SourceError};
+use crate::clock::Clock;
+use crate::domain::{CameraId, CapturedFrame, EventKind};
+
+/// How long one wait for a frame takes at most: so soon is a shutdown noticed.
+const SLICE: Duration = Duration::from_millis(200);
+
+/// The first and the longest pause before a lost source is opened again.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+pub(super) struct Capture {
+    pub camera: CameraId,
+    pub open: OpenSource,
+    /// A source that gives nothing for so long is lost.
+    pub read_timeout: Duration,
+    /// True if no frame may be skipped.
+    pub keep_all: bool,
+    pub frames: LatestSender<CapturedFrame>,
+    pub announcer: Announcer,
+    pub clock: Arc<dyn Clock>,
+    pub stats: Arc<Stats>,
+    /// Disconnected when the pipeline is to end.
+    pub stop: Receiver<()>,
+    /// Told once when the first frame has come, or the source was found missing.
+    pub ready: Sender<()>,
+}
+
+/// How reading a source ended.
+enum End {
+    /// The recording is over, or the pipeline is to end.
+    Done,
+    /// The source is gone; opened again.
+    Lost(String),
+    /// It will never work.
+    Unusable(SourceError),
+}
+
+impl Capture {
+    /// Reads until the source ends or the pipeline is to end.
+    ///
+    /// # Errors
+    /// Only if the source will never work, however often it is opened.
+    pub(super) fn run(mut self) -> Result<(), SourceError> {
+        let mut is_lost = false;
+        let mut pause = BACK_OFF.0;
+        loop {
+            let end = match (self.open)() {
+                Ok(mut source) => {
+                    tracing::info!(camera = %self.camera, source = source.describe(), "camera open");
+                    self.read(source.as_mut(), &mut is_lost, &mut pause)
+                }
+                Err(SourceError::Unusable(message)) => End::Unusable(SourceError::Unusable(message)),
+                Err(error) => End::Lost(error.to_string()),
+            };
+            match end {
+                End::Done => return Ok(()),
+                End::Unusable(error) => return Err(error),
+                End::Lost(message) => {
+                    if !is_lost {
+                        tracing::warn!(camera = %self.camera, "camera lost: {message}; opening it again until it is back");
+                        self.announcer
+                            .announce(EventKind::CameraLost { camera: self.camera.clone(), message });
+                        is_lost = true;
+                    }
+                    self.tell_ready();
+                }
+            }
+            if self.is_stopped_within(pause) {
+                return Ok(());
+            }
+            pause = (pause * 2).min(BACK_OFF.1);
+        }
+    }
+
+    fn read(&self, source: &mut dyn FrameSource, is_lost: &mut bool, pause: &mut Duration) -> End {
+        let mut last_frame = self.clock.now();
+        loop {
+            if self.is_stopped_within(Duration::ZERO) {
+                return End::Done;
+            }
+            match source.next_frame(SLICE.min(self.read_timeout)) {
+                Ok(frame) => {
+                    last_frame = self.clock.now();
+                    if std::mem::take(is_lost) {
+                        tracing::info!(camera = %self.camera, "camera recovered");
+                        self.announcer.announce(EventKind::CameraRecovered { camera: self.camera.clone() });
+                    }
+                    *pause = BACK_OFF.0;
+                    self.tell_ready();
+                    self.stats.captured.add_one();
+                    let sent = if self.keep_all {
+                        self.frames.wait_and_send(frame)
+                    } else {
+                        self.frames.replace(frame)
+                    };
+                    if sent.is_err() {
+                        return End::Done;
+                    }
+                }
+                Err(SourceError::TimedOut(_)) => {
+                    let silent = self.clock.now().since(last_frame);
+                    if silent >= self.read_timeout && !source.is_finite() {
+                        return End::Lost(format!("no frame for {:.1} s", silent.as_secs_f64()));
+                    }
+                }
+                Err(SourceError::BadFrame(message)) => {
+                    self.stats.bad_frames.add_one();
+                    tracing::debug!(camera = %self.camera, "{message}");
+                }
+                Err(SourceError::Ended) => return End::Done,
+                Err(SourceError::Lost(message)) => return End::Lost(message),
+                Err(error @ SourceError::Unusable(_)) => return End::Unusable(error),
+            }
+        }
+    }
+
+    fn is_stopped_within(&self, pause: Duration) -> bool {
+        self.stop.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    /// Only the first time matters: the link has one place, and nobody empties it twice.
+    fn tell_ready(&self) {
+        self.ready.try_send(()).ok();
+    }
+}

@@ -1,0 +1,108 @@
+//! What the pipeline counts. Shared by all stages; cheap enough to be always on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A number that only goes up.
+#[derive(Debug, Default)]
+pub struct Counter(Arc<AtomicU64>);
+
+impl Counter {
+    /// One more.
+    pub fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The same counter, for a link to count on.
+    #[must_use]
+    pub fn share(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.0)
+    }
+}
+
+/// How long things took, in buckets of one millisecond up to two seconds; the last bucket takes all above.
+#[derive(Debug)]
+pub struct Latency(Vec<AtomicU64>);
+
+const BUCKETS: usize = 2001;
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self((0..BUCKETS).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl Latency {
+    /// Takes in one duration.
+    pub fn record(&self, duration: Duration) {
+        let bucket = usize::try_from(duration.as_millis()).unwrap_or(BUCKETS).min(BUCKETS - 1);
+        self.0[bucket].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The duration that `percent` of all are not longer than, in milliseconds, rounded up; `None` if there are none.
+    #[must_use]
+    pub fn percentile_ms(&self, percent: u64) -> Option<u64> {
+        let counts: Vec<u64> = self.0.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        let total: u64 = counts.iter().sum();
+        let wanted = (total * percent).div_ceil(100).max(1);
+        let mut seen = 0;
+        let position = counts.iter().position(|count| {
+            seen += count;
+            seen >= wanted
+        })?;
+        Some(position as u64 + 1)
+    }
+}
+
+/// The counts of one camera's pipeline.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Frames that the source gave.
+    pub captured: Counter,
+    /// Frames that a newer one replaced before they were looked at.
+    pub replaced: Counter,
+    /// Frames not looked at because the detector's rate is limited.
+    pub skipped: Counter,
+    /// Frames that were damaged.
+    pub bad_frames: Counter,
+    /// Frames that the detector saw.
+    pub detected: Counter,
+    /// Detector or embedder runs that failed.
+    pub model_failures: Counter,
+    /// Faces that the detector found, over all frames.
+    pub faces: Counter,
+    /// Tracks that were confirmed.
+    pub tracks: Counter,
+    /// Looks not taken because the embedding stage was behind.
+    pub looks_dropped: Counter,
+    /// Embeddings made.
+    pub embeddings: Counter,
+    /// Decisions made.
+    pub decisions: Counter,
+    /// From the capture of a frame to the end of its detection.
+    pub frame_lag: Latency,
+    /// From the capture of the deciding frame to the decision.
+    pub decision_lag: Latency,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles() {
+        let latency = Latency::default();
+        assert_eq!(latency.percentile_ms(99), None);
+        (1..=100).for_each(|ms| latency.record(Duration::from_micros(ms * 1000 - 1)));
+        assert_eq!((latency.percentile_ms(50), latency.percentile_ms(99)), (Some(50), Some(99)));
+        latency.record(Duration::from_secs(3600));
+        assert_eq!(latency.percentile_ms(100), Some(2001));
+    }
+}
