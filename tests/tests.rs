@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod architecture;
+mod clip;
 mod config_errors;
 mod docs;
+mod people;
 mod sinks;
 mod store;

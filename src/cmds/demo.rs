@@ -61,7 +61,11 @@ pub fn run(args: &Args) -> Outcome {
     let seen = Seen::default();
     let config = settings(&source, &gallery, &args.models)?;
     let extras = Extras { sinks: vec![Box::new(seen.clone())], view: None };
-    tell(if camera.is_some() { "\nwatching the camera; Ctrl-C ends it\n" } else { "\nplaying the clip in real time\n" });
+    tell(if camera.is_some() {
+        "\nwatching the camera; Ctrl-C ends it\n"
+    } else {
+        "\nplaying the clip in real time\n"
+    });
     let stats = daemon::watch(&config, extras, &shutdown)?;
 
     let events = seen.events();
@@ -108,7 +112,9 @@ fn offered_camera() -> Option<String> {
     let camera = devices::list().ok()?.into_iter().find(|device| device.problem.is_none())?;
     let path = camera.by_id.first().unwrap_or(&camera.path).display().to_string();
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
-        tell(&format!("there is a camera; `facewarden demo --camera {path}` watches it instead of the clip\n"));
+        tell(&format!(
+            "there is a camera; `facewarden demo --camera {path}` watches it instead of the clip\n"
+        ));
         return None;
     }
     tell(&format!("use the camera {path} instead of the clip? [y/N] "));
@@ -137,7 +143,8 @@ fn clip(story: &DemoStory, folder: &Path) -> Result<String, Failure> {
 }
 
 fn settings(source: &str, gallery: &Path, models: &ModelArgs) -> Result<Config, Failure> {
-    let mut config = Config::new(Camera::new(CameraId::new("demo").or_exit(Exit::Internal)?, source.to_owned()));
+    let mut config =
+        Config::new(Camera::new(CameraId::new("demo").or_exit(Exit::Internal)?, source.to_owned()));
     config.gallery.folder = gallery.to_owned();
     config.liveness.mode = LivenessMode::Report;
     config.events.log = None;
@@ -211,7 +218,8 @@ fn in_words(kind: &EventKind) -> String {
     let name = kind.name();
     let scores = kind.detail().map_or_else(String::new, |detail| {
         let similarity = detail.similarity.map_or_else(|| "none".to_owned(), |s| s.to_string());
-        let liveness = detail.liveness.map_or_else(|| "not judged".to_owned(), |l| format!("{l:.2}, not enforced"));
+        let liveness =
+            detail.liveness.map_or_else(|| "not judged".to_owned(), |l| format!("{l:.2}, not enforced"));
         format!(
             "similarity {similarity} (needed {}), {} of {} looks agree, liveness {liveness}",
             detail.threshold, detail.agreeing, detail.observations

@@ -21,7 +21,9 @@ pub fn run(args: &Args) -> Outcome {
         return super::say(&format!("{}\n", serde_json::to_string_pretty(&found).or_exit(Exit::Internal)?));
     }
     if found.is_empty() {
-        return super::say("no camera found: is one plugged in, and does this user belong to the group video?\n");
+        return super::say(
+            "no camera found: is one plugged in, and does this user belong to the group video?\n",
+        );
     }
     let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
     super::say(&format!("{}\n", lines.join("\n")))

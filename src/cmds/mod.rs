@@ -1,14 +1,18 @@
 //! The command line: one file a command. The one place that names the real adapters.
 
 pub mod bench;
+pub mod clip;
 pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod devices;
 pub mod engine;
+pub mod enroll;
 pub mod exit;
 pub mod gallery;
+pub mod manual;
 mod people;
+pub mod persons;
 pub mod run;
 mod view;
 
@@ -55,8 +59,16 @@ pub enum Command {
     Devices(devices::Args),
     /// Measure speed, memory and accuracy on this machine
     Bench(bench::Args),
+    /// Add somebody to the gallery, from pictures or in front of a camera
+    Enroll(enroll::Args),
+    /// Show, rename or remove who is enrolled
+    Persons(persons::Args),
     /// Look after the configuration file
     Config(config::Args),
+    /// Print the completions of a shell
+    Completions(manual::CompletionsArgs),
+    /// Print the manual page, or write one page per command into a folder
+    Man(manual::ManArgs),
 }
 
 /// The command line's definition: for help, completions, the man page, and the test that runs the documentation.
@@ -84,7 +96,11 @@ pub fn main() -> Outcome {
         Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Devices(args) => devices::run(&args),
+        Command::Enroll(args) => enroll::run(&args),
+        Command::Persons(args) => persons::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
     }
 }
 
