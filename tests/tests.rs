@@ -5,5 +5,8 @@
 mod architecture;
 mod config_errors;
 mod docs;
+mod golden;
+mod models;
+mod photo_commands;
 mod sinks;
 mod store;

@@ -1,8 +1,14 @@
 //! The command line: one file a command. The one place that names the real adapters.
 
+pub mod cluster;
+pub mod compare;
 pub mod config;
 pub mod engine;
 pub mod exit;
+pub mod identify;
+pub mod judge;
+pub mod pictures;
+mod survey;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -39,6 +45,12 @@ Exit codes:
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Tell whether two photos show the same person; with more photos, every pair of them
+    Compare(compare::Args),
+    /// Name the people on pictures, from a folder of known people
+    Identify(identify::Args),
+    /// Group the faces on pictures by person
+    Cluster(cluster::Args),
     /// Look after the configuration file
     Config(config::Args),
 }
@@ -64,6 +76,9 @@ pub fn main() -> Outcome {
     };
     crate::sys::logging::begin(cli.log_level.as_deref()).map_err(|e| Failure::new(Exit::Usage, e))?;
     match cli.command {
+        Command::Compare(args) => compare::run(&args),
+        Command::Identify(args) => identify::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Config(args) => config::run(&args),
     }
 }
