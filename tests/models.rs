@@ -87,7 +87,7 @@ fn a_missing_file_and_a_missing_model_are_different_errors() {
 fn a_model_of_another_role_is_refused() {
     let models = Models::copies(&["faceplugin512", "liveness", "centerface"]);
     let message = models.embedder("centerface").unwrap_err().to_string();
-    assert_eq!(message, "centerface is a detector model, not a embedder");
+    assert_eq!(message, "the model centerface has the role detector, and embedder is needed here");
     let detector = OrtDetector::load(&models.folders(), "liveness", DetectorOptions::default());
     assert!(matches!(detector, Err(LoadError::WrongRole { is: "liveness", wanted: "detector", .. })));
     let liveness = OrtLiveness::load(&models.folders(), "faceplugin512");

@@ -164,7 +164,11 @@ impl LandmarkFinder {
     }
 
     /// The five points of the face in a box; `None` where the box is not on the picture.
-    pub(super) fn find(&mut self, picture: &RgbImage, area: Rect) -> Result<Option<Landmarks>, InferenceError> {
+    pub(super) fn find(
+        &mut self,
+        picture: &RgbImage,
+        area: Rect,
+    ) -> Result<Option<Landmarks>, InferenceError> {
         let Some(crop) = crop_around(area, 1.0, picture.width(), picture.height()) else { return Ok(None) };
         let [width, height] = self.size;
         let scaled = resize(picture, Some(crop), width, height, Sampling::Nearest4).map_err(|e| {

@@ -95,10 +95,18 @@ fn every_committed_model_gives_the_numbers_of_its_original() {
                     for (is, should) in output.values.iter().zip(&wanted.first) {
                         // The rewritten activations round differently in the last digits.
                         let tolerance = 1e-3 * should.abs().max(1.0);
-                        assert!((is - should).abs() <= tolerance, "{name} {}: {is}, not {should}", wanted.name);
+                        assert!(
+                            (is - should).abs() <= tolerance,
+                            "{name} {}: {is}, not {should}",
+                            wanted.name
+                        );
                     }
                     let l2 = output.values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-                    assert!((l2 - wanted.l2).abs() <= 1e-3 * wanted.l2.max(1.0), "{name} {}: {l2}", wanted.name);
+                    assert!(
+                        (l2 - wanted.l2).abs() <= 1e-3 * wanted.l2.max(1.0),
+                        "{name} {}: {l2}",
+                        wanted.name
+                    );
                 }
                 Ok(())
             })

@@ -111,9 +111,8 @@ pub(super) fn draw(
     draw::fill(&mut canvas, (0, bar_top.into()), (width.into(), height.into()), BLACK);
     draw::fill(&mut canvas, (0, bar_top.into()), (width.into(), i64::from(bar_top) + 4), ink);
     let mut down = bar_top + MARGIN_PX + 4;
+    let x = if text_width > photos_width { MARGIN_PX } else { (width - photos_width) / 2 };
     for (text, scale, colour) in &lines {
-        let inset = (width - photos_width) / 2;
-        let x = if inset + draw::text_width(text, *scale) + MARGIN_PX > width { MARGIN_PX } else { inset };
         draw::text(&mut canvas, x.into(), down.into(), *scale, text, colour.unwrap_or(ink), BLACK);
         down += GLYPH_SIDE * scale + GAP_PX;
     }
@@ -140,12 +139,16 @@ fn panel(photo: &Photo, chosen: Option<Detection>, ink: Ink) -> Result<RgbImage,
 fn mark(picture: &mut RgbImage, found: &Detection, scale: f32, ink: Ink, thickness: u32) {
     let area = found.box_in_frame.scaled(scale, scale);
     draw::outline(picture, area, ink, thickness);
-    // Points on a face a few dozen pixels wide would hide it.
-    let radius = if area.width() < 60.0 { 1 } else { 3 };
+    // On a face a few dozen pixels wide, points with a rim would hide it.
+    let is_small = area.width() < 60.0;
     for point in found.landmarks_in_frame {
         let at = Point::new(point.x * scale, point.y * scale);
-        draw::dot(picture, at, radius + 1, BLACK);
-        draw::dot(picture, at, radius, ink);
+        if is_small {
+            draw::dot(picture, at, 1, ink);
+        } else {
+            draw::dot(picture, at, 4, BLACK);
+            draw::dot(picture, at, 3, ink);
+        }
     }
 }
 

@@ -160,11 +160,12 @@ impl Report<'_> {
         let width = |side: usize| pairs.iter().map(|(p, _)| name(p[side]).chars().count()).max().unwrap_or(0);
         let (first, second) = (width(0), width(1));
         for ([a, b], verdict) in pairs {
-            let distance = match verdict {
-                Verdict::Told { distance, .. } => format!("{distance:.3}"),
-                Verdict::NotTold { .. } => "-".to_owned(),
+            let words = self.words(verdict);
+            let (distance, words) = match verdict {
+                Verdict::Told { distance, .. } => (format!("{distance:.3}"), words.to_owned()),
+                Verdict::NotTold { file, .. } => ("-".to_owned(), format!("{words}: {}", file.display())),
             };
-            let (a, b, words) = (name(a), name(b), self.words(verdict));
+            let (a, b) = (name(a), name(b));
             text.push_str(&format!("{a:first$}  {b:second$}  {distance:>6}  {words}\n"));
         }
         text
