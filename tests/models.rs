@@ -154,7 +154,8 @@ fn anybody_s_arcface_works_from_a_manifest_alone() {
     )
     .unwrap();
     let mut embedder = models.embedder("my-arcface").unwrap();
-    let face = image::RgbImage::from_fn(112, 112, |x, y| image::Rgb([x as u8, y as u8, 90]));
+    let mut face = image::RgbImage::from_pixel(112, 112, image::Rgb([90, 120, 150]));
+    facewarden::vision::draw::dot(&mut face, facewarden::domain::Point::new(50.0, 60.0), 30, [200, 150, 120]);
     let embedding = embedder.embed_aligned(&face).unwrap();
     assert_eq!((embedder.name(), embedding.values().len()), ("my-arcface", 512));
     let length: f32 = embedding.values().iter().map(|v| v * v).sum();

@@ -271,7 +271,7 @@ fn a_photo_that_may_not_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("private.jpg");
     fs::copy(picture("obama2.jpg"), &path).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(&path).is_ok() {
         return; // The superuser may read everything.
     }

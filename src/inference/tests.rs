@@ -54,6 +54,7 @@ fn models() -> ModelFolders {
 }
 
 /// The picture whose tensor is `(i * 7919) mod 256` at flat position `i`, before normalisation.
+#[expect(clippy::cast_possible_truncation, reason = "what is below 256, and sides of small pictures")]
 fn numbered(shape: [usize; 4], colour: Colour) -> RgbImage {
     let [_, channels, height, width] = shape;
     let value = |channel: usize, at: usize| ((channel * height * width + at) * 7919 % 256) as u8;
