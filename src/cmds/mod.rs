@@ -2,6 +2,8 @@
 
 pub mod bench;
 pub mod clip;
+pub mod cluster;
+pub mod compare;
 pub mod config;
 pub mod daemon;
 pub mod demo;
@@ -10,15 +12,19 @@ pub mod engine;
 pub mod enroll;
 pub mod exit;
 pub mod gallery;
+pub mod identify;
+pub mod judge;
 pub mod manual;
 mod people;
 pub mod persons;
+pub mod pictures;
 pub mod run;
+mod survey;
 mod view;
 
-use clap::{CommandFactory, Parser, Subcommand};
-
 use std::io::Write;
+
+use clap::{CommandFactory, Parser, Subcommand};
 
 use exit::{Exit, Failure, Outcome};
 
@@ -53,16 +59,22 @@ Exit codes:
 pub enum Command {
     /// Watch a camera and tell who is there: the daemon
     Run(run::Args),
+    /// Add somebody to the gallery, from pictures or in front of a camera
+    Enroll(enroll::Args),
+    /// Show, rename or remove who is enrolled
+    Persons(persons::Args),
+    /// Tell whether two photos show the same person; with more photos, every pair of them
+    Compare(compare::Args),
+    /// Name the people on pictures, from a folder of known people
+    Identify(identify::Args),
+    /// Group the faces on pictures by person
+    Cluster(cluster::Args),
     /// Show it all on sample people, without a camera
     Demo(demo::Args),
     /// List the cameras of this machine
     Devices(devices::Args),
     /// Measure speed, memory and accuracy on this machine
     Bench(bench::Args),
-    /// Add somebody to the gallery, from pictures or in front of a camera
-    Enroll(enroll::Args),
-    /// Show, rename or remove who is enrolled
-    Persons(persons::Args),
     /// Look after the configuration file
     Config(config::Args),
     /// Print the completions of a shell
@@ -98,6 +110,9 @@ pub fn main() -> Outcome {
         Command::Devices(args) => devices::run(&args),
         Command::Enroll(args) => enroll::run(&args),
         Command::Persons(args) => persons::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Identify(args) => identify::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
