@@ -29,7 +29,7 @@ enum Action {
 /// Runs `config`.
 ///
 /// # Errors
-/// [`Exit::NoInput`] if the file cannot be read, [`Exit::Config`] if it is faulty.
+/// [`super::exit::Exit::NoInput`] if the file cannot be read, [`super::exit::Exit::Config`] if it is faulty.
 pub fn run(args: &Args) -> Outcome {
     match &args.action {
         Action::Check { file } => super::say(&check(file).map_err(super::config_failure)?),

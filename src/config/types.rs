@@ -1,5 +1,5 @@
 //! The settings as types. Field docs become the documentation and the JSON Schema; defaults are written once,
-//! here. Units are in the names. Numbers are only plausible after [`crate::config::check`] has seen them.
+//! here. Units are in the names. Numbers are only plausible after [`check()`](crate::config::check()) has seen them.
 
 use std::path::PathBuf;
 

@@ -10,7 +10,7 @@ use crate::domain::{Detection, Landmarks, Rect};
 use crate::vision::decoders::{self, Limits, Output};
 use crate::vision::landmarks::{crop_around, five_points};
 use crate::vision::letterbox::{Fitted, letterbox, stretch};
-use crate::vision::resize::{Sampling, resize};
+use crate::vision::resize::{Crop, Sampling, resize};
 
 /// What may differ from a detector's manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -170,6 +170,8 @@ impl LandmarkFinder {
         area: Rect,
     ) -> Result<Option<Landmarks>, InferenceError> {
         let Some(crop) = crop_around(area, 1.0, picture.width(), picture.height()) else { return Ok(None) };
+        // This model was made for crops without the last row and column; liveness models for crops with them.
+        let crop = Crop { width: crop.width - 1, height: crop.height - 1, ..crop };
         let [width, height] = self.size;
         let scaled = resize(picture, Some(crop), width, height, Sampling::Nearest4).map_err(|e| {
             InferenceError::Answer { model: self.model.name().to_owned(), message: e.to_string() }

@@ -104,7 +104,8 @@ impl Gallery {
         if probe.values().len() != self.dimension {
             return Err(EmbeddingError::OtherLength(probe.values().len(), self.dimension));
         }
-        let (mut best, mut second): (Option<(usize, f32)>, Option<(usize, f32)>) = (None, None);
+        let mut best: Option<(usize, f32)> = None;
+        let mut second: Option<(usize, f32)> = None;
         let length = norm(probe.values());
         for (row, &owner) in self.rows.chunks_exact(self.dimension).zip(&self.owners) {
             let score = match self.metric {

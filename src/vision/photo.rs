@@ -133,8 +133,9 @@ mod tests {
         bytes.into_inner()
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "at most 234 and 232")]
     fn photo() -> DynamicImage {
-        RgbImage::from_fn(40, 30, |x, y| Rgb([x as u8 * 6, y as u8 * 8, 90])).into()
+        RgbImage::from_fn(40, 30, |x, y| Rgb([(x * 6) as u8, (y * 8) as u8, 90])).into()
     }
 
     #[test]

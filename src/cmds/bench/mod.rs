@@ -11,6 +11,7 @@ use std::process::Command;
 
 use super::engine::ModelArgs;
 use super::exit::{Exit, Failure, OrExit, Outcome};
+use crate::clock::{Clock, SystemClock};
 
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
@@ -124,7 +125,9 @@ fn commit() -> String {
 }
 
 fn today() -> String {
-    jiff::Zoned::now().date().to_string()
+    let clock = SystemClock::new();
+    let now = clock.wall(clock.now()).to_string();
+    now.split('T').next().unwrap_or_default().to_owned()
 }
 
 /// The middle of some numbers; 0 if there are none.

@@ -191,7 +191,9 @@ mod tests {
     use crate::domain::{Point, Rect};
 
     fn person() -> Arc<Cutout> {
-        let photo = RgbImage::from_fn(300, 300, |x, y| image::Rgb([200, x as u8 / 2, y as u8 / 2]));
+        let photo = RgbImage::from_fn(300, 300, |x, y| {
+            image::Rgb([200, (x % 256).to_le_bytes()[0] / 2, (y % 256).to_le_bytes()[0] / 2])
+        });
         let eyes = [Point::new(130.0, 130.0), Point::new(170.0, 130.0)];
         Arc::new(Cutout::new(&photo, Rect::new(110.0, 100.0, 190.0, 200.0), eyes).unwrap())
     }

@@ -41,11 +41,11 @@ pub struct Args {
     #[arg(long, value_name = "SOURCE")]
     pub camera: Option<String>,
     /// With --camera: how long to look at most
-    #[arg(long, value_name = "SECONDS", default_value_t = 15, requires = "camera",
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, conflicts_with = "images",
           value_parser = clap::value_parser!(u64).range(1..=600))]
     pub seconds: u64,
     /// With --camera: how many differing looks are enough
-    #[arg(long, value_name = "N", default_value_t = 5, requires = "camera",
+    #[arg(long, value_name = "N", default_value_t = 5, conflicts_with = "images",
           value_parser = clap::value_parser!(u8).range(1..=50))]
     pub looks: u8,
     /// Of several faces on a picture take this one, counted from the left beginning with 1
