@@ -32,7 +32,7 @@ fn somebody_enrolled_is_verified_once_a_visit() {
     assert_eq!(*expires_at, detail.captured_at + ms(2000));
     assert_eq!((event.at, detail.decided_at), (detail.captured_at, detail.captured_at));
     assert_eq!((detail.observations, detail.agreeing), (3, 3));
-    assert_eq!((detail.liveness, detail.similarity.unwrap().value()), (Some(1.0), 1.0));
+    assert!(detail.liveness == Some(1.0) && detail.similarity.unwrap().value() > 0.999);
     assert_eq!((detail.track.0, detail.camera.to_string().as_str()), (1, "door"));
 }
 
@@ -77,7 +77,8 @@ fn two_people_side_by_side_are_two() {
         scene(4000, 6000, &[(BERT, 40), (STRANGER, 5)]),
         nobody(6000, 8000),
     ];
-    let expected = ["0.3 verified Ann", "1.3 verified Bert", "6.7 unknown NoMatch"];
+    // The last track ends sooner than one alone would: unseen beside another, it might be taken for that one.
+    let expected = ["0.3 verified Ann", "1.3 verified Bert", "6.3 unknown NoMatch"];
     let heard = check(Door::new(), scenes, &expected);
     let tracks: Vec<u64> = heard.events().iter().map(|e| e.kind.detail().unwrap().track.0).collect();
     assert_eq!(tracks, [1, 2, 3]);

@@ -4,6 +4,10 @@
 
 mod architecture;
 mod config_errors;
+mod daemon;
 mod docs;
+mod faults;
+mod replay;
 mod sinks;
 mod store;
+mod support;
