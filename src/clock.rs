@@ -162,7 +162,10 @@ mod tests {
         let time = read("2026-11-23T19:08:11.851999999Z");
         assert_eq!(serde_json::to_string(&time).unwrap(), "\"2026-11-23T19:08:11.851Z\"");
         assert_eq!(read("2026-11-23T20:08:11+01:00"), read("2026-11-23T19:08:11Z"));
-        assert_eq!(serde_json::to_string(&read("2026-11-23T19:08:11Z")).unwrap(), "\"2026-11-23T19:08:11.000Z\"");
+        assert_eq!(
+            serde_json::to_string(&read("2026-11-23T19:08:11Z")).unwrap(),
+            "\"2026-11-23T19:08:11.000Z\""
+        );
         assert!(serde_json::from_str::<WallTime>("\"yesterday\"").is_err());
         assert_eq!(time + Duration::from_secs(2), read("2026-11-23T19:08:13.851999999Z"));
         assert_eq!(time + Duration::MAX, WallTime(jiff::Timestamp::MAX));

@@ -12,9 +12,12 @@ use facewarden::camera::{FrameSource, OpenSource, SourceError};
 use facewarden::clock::{Clock, Moment, SimulatedClock, SystemClock};
 use facewarden::decision::Decider;
 use facewarden::domain::{
-    CapturedFrame, Decision, Detection, Embedding, LiveScore, ModelDigest, Payload, ScoredObservation, TrackId,
+    CapturedFrame, Decision, Detection, Embedding, LiveScore, ModelDigest, Payload, ScoredObservation,
+    TrackId,
 };
-use facewarden::inference::{Detector, Embedder, InferenceError, LivenessModel, ScriptedDetector, ScriptedEmbedder};
+use facewarden::inference::{
+    Detector, Embedder, InferenceError, LivenessModel, ScriptedDetector, ScriptedEmbedder,
+};
 use facewarden::pipeline::{PipelineError, Running, Seen};
 use facewarden::sinks::{Fanout, ScriptedSink};
 use facewarden::sys::thread::ThreadError;
@@ -199,7 +202,9 @@ fn a_model_that_keeps_failing_is_said_once_and_verifies_nobody() {
     let embedder = Door { embedder: Box::new(broken()), ..Door::new() };
     let liveness = Door { liveness: Some(Box::new(broken())), ..Door::new() };
     let degraded = |doing: &str| {
-        format!("0.0 degraded: {doing} keeps failing, so nobody is verified: the model m failed: out of memory")
+        format!(
+            "0.0 degraded: {doing} keeps failing, so nobody is verified: the model m failed: out of memory"
+        )
     };
     let beats = || scene(0, 2000, &[(ANN, 10)]).into_iter().chain(scene(2000, 4000, &[])).collect();
     assert_eq!(detector.replay(beats()).lines(), [degraded("finding faces")]);
@@ -300,9 +305,12 @@ fn an_embedder_that_is_behind_costs_looks_but_no_end_of_a_track() {
     let running = door.open(once(recording));
     let stats = running.join(LONG).unwrap();
     assert!(stats.looks_dropped.get() > 0, "the link was never full");
-    let confirmed = |track: &&facewarden::domain::Track| track.state == facewarden::domain::TrackState::Confirmed;
-    let tracks: BTreeSet<TrackId> =
-        seen.iter().flat_map(|s| s.tracks.iter().filter(confirmed).map(|t| t.id).collect::<Vec<_>>()).collect();
+    let confirmed =
+        |track: &&facewarden::domain::Track| track.state == facewarden::domain::TrackState::Confirmed;
+    let tracks: BTreeSet<TrackId> = seen
+        .iter()
+        .flat_map(|s| s.tracks.iter().filter(confirmed).map(|t| t.id).collect::<Vec<_>>())
+        .collect();
     assert!(tracks.len() >= 6, "{tracks:?}");
     let ends = ends.lock().unwrap();
     assert!(ends.is_superset(&tracks), "{tracks:?} were seen, {ends:?} have ended");
@@ -323,7 +331,9 @@ fn a_stage_that_panics_ends_the_run_and_is_named() {
         eventually("the end", || running.is_over());
         running.stop();
         let error = running.join(LONG).unwrap_err();
-        let PipelineError::Stage(ThreadError::Panicked { name, message }) = error else { panic!("{error:?}") };
+        let PipelineError::Stage(ThreadError::Panicked { name, message }) = error else {
+            panic!("{error:?}")
+        };
         assert_eq!((name.as_str(), message.as_str()), (stage, "a defect"));
     }
     let running = Door::new().open(Box::new(|| panic!("the driver is broken")));

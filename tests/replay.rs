@@ -126,7 +126,8 @@ fn evidence_from_before_a_change_of_the_gallery_does_not_count() {
     let (shared, without_ann) = (door.gallery.clone(), gallery(&[("Bert", BERT)]));
     // Two of the three looks that are needed, then Ann is removed.
     let remove = vec![Beat::Do(Box::new(move || shared.replace(without_ann)))];
-    let scenes = vec![scene(0, 300, &[(ANN, 10)]), remove, scene(300, 2000, &[(ANN, 10)]), nobody(2000, 4000)];
+    let scenes =
+        vec![scene(0, 300, &[(ANN, 10)]), remove, scene(300, 2000, &[(ANN, 10)]), nobody(2000, 4000)];
     check(door, scenes, &["2.7 unknown NoMatch"]);
 }
 

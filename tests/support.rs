@@ -11,7 +11,9 @@ use crossbeam_channel::Sender;
 use facewarden::camera::{FrameSource, OpenSource, SourceError};
 use facewarden::clock::{Clock, Moment, SimulatedClock, SystemClock};
 use facewarden::decision::{AgreementDecider, Decider, LivenessPolicy, Policy};
-use facewarden::domain::{CameraId, CapturedFrame, Embedding, Event, EventKind, Payload, PersonId, Threshold};
+use facewarden::domain::{
+    CameraId, CapturedFrame, Embedding, Event, EventKind, Payload, PersonId, Threshold,
+};
 use facewarden::inference::{
     Detector, Embedder, LivenessModel, ScriptedDetector, ScriptedEmbedder, ScriptedLiveness,
 };

@@ -277,7 +277,10 @@ mod tests {
     fn a_stage_that_panics_is_a_defect_and_a_wrong_source_is_not() {
         let panic = ThreadError::Panicked { name: "detect".to_owned(), message: "why".to_owned() };
         let failure = pipeline_failure(panic.into());
-        assert_eq!((failure.exit, failure.to_string().as_str()), (Exit::Internal, "the thread detect panicked: why"));
+        assert_eq!(
+            (failure.exit, failure.to_string().as_str()),
+            (Exit::Internal, "the thread detect panicked: why")
+        );
         let failure = pipeline_failure(SourceError::Unusable("no such file".to_owned()).into());
         assert_eq!((failure.exit, failure.to_string().as_str()), (Exit::Unavailable, "no such file"));
     }

@@ -145,7 +145,8 @@ impl Rig {
     pub(super) fn start(&self, args: &[&str]) -> Daemon {
         let mut daemon = self.start_unheard(args);
         let (out, heard) = (daemon.child.stdout.take().unwrap(), Arc::clone(&daemon.lines));
-        let read = move || BufReader::new(out).lines().for_each(|line| heard.lock().unwrap().push(line.unwrap()));
+        let read =
+            move || BufReader::new(out).lines().for_each(|line| heard.lock().unwrap().push(line.unwrap()));
         daemon.reader = Some(thread::spawn("reader", read).unwrap());
         daemon
     }
@@ -199,7 +200,10 @@ impl Daemon {
     /// What it printed: one event a line, each of them whole.
     pub(super) fn events(&self) -> Vec<Event> {
         let lines = self.lines.lock().unwrap();
-        lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+        lines
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+            .collect()
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
