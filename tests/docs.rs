@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 
 use facewarden::config::{Config, DetectorSpec, Manifest, Models, Role};
 
-/// The command line's definition; `None` leaves the commands in the documentation unchecked.
+/// The command line's definition.
 fn command_line() -> Option<clap::Command> {
-    // ENABLE once cmds::cli() exists: Some(facewarden::cmds::cli())
-    None
+    Some(facewarden::cmds::cli())
 }
 
 #[test]

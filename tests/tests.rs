@@ -3,10 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod architecture;
+mod clip;
 mod config_errors;
 mod daemon;
 mod docs;
 mod faults;
+mod golden;
+mod models;
+mod people;
+mod photo_commands;
 mod replay;
 mod sinks;
 mod store;

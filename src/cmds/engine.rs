@@ -92,6 +92,27 @@ pub enum LookError {
         /// What is wrong with it.
         source: PhotoError,
     },
+    /// A model failed on it.
+    #[error("{path}: {source}")]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: InferenceError,
+    },
+}
+
+impl LookError {
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Read { path, .. }
+            | Self::TooLarge { path }
+            | Self::Photo { path, .. }
+            | Self::Model { path, .. } => path,
+        }
+    }
 }
 
 /// Reads and decodes a photo.

@@ -1,18 +1,30 @@
 //! The command line: one file a command. The one place that names the real adapters.
 
 pub mod bench;
+pub mod clip;
+pub mod cluster;
+pub mod compare;
 pub mod config;
 pub mod daemon;
+pub mod demo;
+pub mod devices;
 pub mod engine;
+pub mod enroll;
 pub mod exit;
 pub mod gallery;
+pub mod identify;
+pub mod judge;
+pub mod manual;
 mod people;
+pub mod persons;
+pub mod pictures;
 pub mod run;
+mod survey;
 mod view;
 
-use clap::{CommandFactory, Parser, Subcommand};
-
 use std::io::Write;
+
+use clap::{CommandFactory, Parser, Subcommand};
 
 use exit::{Exit, Failure, Outcome};
 
@@ -47,10 +59,28 @@ Exit codes:
 pub enum Command {
     /// Watch a camera and tell who is there: the daemon
     Run(run::Args),
+    /// Add somebody to the gallery, from pictures or in front of a camera
+    Enroll(enroll::Args),
+    /// Show, rename or remove who is enrolled
+    Persons(persons::Args),
+    /// Tell whether two photos show the same person; with more photos, every pair of them
+    Compare(compare::Args),
+    /// Name the people on pictures, from a folder of known people
+    Identify(identify::Args),
+    /// Group the faces on pictures by person
+    Cluster(cluster::Args),
+    /// Show it all on sample people, without a camera
+    Demo(demo::Args),
+    /// List the cameras of this machine
+    Devices(devices::Args),
     /// Measure speed, memory and accuracy on this machine
     Bench(bench::Args),
     /// Look after the configuration file
     Config(config::Args),
+    /// Print the completions of a shell
+    Completions(manual::CompletionsArgs),
+    /// Print the manual page, or write one page per command into a folder
+    Man(manual::ManArgs),
 }
 
 /// The command line's definition: for help, completions, the man page, and the test that runs the documentation.
@@ -76,7 +106,16 @@ pub fn main() -> Outcome {
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Devices(args) => devices::run(&args),
+        Command::Enroll(args) => enroll::run(&args),
+        Command::Persons(args) => persons::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Identify(args) => identify::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
     }
 }
 

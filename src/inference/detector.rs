@@ -33,7 +33,7 @@ pub struct OrtDetector {
 }
 
 #[derive(Debug)]
-struct LandmarkFinder {
+pub(super) struct LandmarkFinder {
     model: Model,
     spec: LandmarksSpec,
     size: [u32; 2],
@@ -155,7 +155,7 @@ impl Detector for OrtDetector {
 }
 
 impl LandmarkFinder {
-    fn load(folders: &ModelFolders, name: &str) -> Result<Self, LoadError> {
+    pub(super) fn load(folders: &ModelFolders, name: &str) -> Result<Self, LoadError> {
         let (folder, manifest) = folders.manifest(name)?;
         let Role::Landmarks(spec) = &manifest.role else { return Err(wrong_role(&manifest, "landmarks")) };
         let model = Model::load(&folder, &manifest, std::slice::from_ref(&spec.output))?;
@@ -164,7 +164,11 @@ impl LandmarkFinder {
     }
 
     /// The five points of the face in a box; `None` where the box is not on the picture.
-    fn find(&mut self, picture: &RgbImage, area: Rect) -> Result<Option<Landmarks>, InferenceError> {
+    pub(super) fn find(
+        &mut self,
+        picture: &RgbImage,
+        area: Rect,
+    ) -> Result<Option<Landmarks>, InferenceError> {
         let Some(crop) = crop_around(area, 1.0, picture.width(), picture.height()) else { return Ok(None) };
         let [width, height] = self.size;
         let scaled = resize(picture, Some(crop), width, height, Sampling::Nearest4).map_err(|e| {

@@ -7,6 +7,8 @@ mod liveness;
 mod model;
 mod runtime;
 mod scripted;
+#[cfg(test)]
+mod tests;
 
 use image::RgbImage;
 

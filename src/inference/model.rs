@@ -40,7 +40,7 @@ pub enum LoadError {
     #[error(transparent)]
     Manifest(#[from] ConfigError),
     /// The model does something else than what it is wanted for.
-    #[error("{name} is a {is} model, not a {wanted}")]
+    #[error("the model {name} has the role {is}, and {wanted} is needed here")]
     WrongRole {
         /// The model.
         name: String,

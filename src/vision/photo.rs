@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
 /// The largest side of a photo, pixels.
 pub const MAX_SIDE_PX: u32 = 16_384;
@@ -54,6 +54,10 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, PhotoError> {
     if reader.format().is_none() {
         return Err(PhotoError::NotAPicture);
     }
+    // The decoder fills what is missing with grey, so half a face would be judged as if it were one.
+    if reader.format() == Some(ImageFormat::Jpeg) && !has_end_of_jpeg(bytes) {
+        return Err(PhotoError::Damaged("it has no end marker".to_owned()));
+    }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_PIXELS * 8);
     reader.limits(limits);
@@ -72,10 +76,35 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, PhotoError> {
     Ok(if picture.color().has_alpha() { over_white(&picture) } else { picture.into_rgb8() })
 }
 
+/// Walks the markers of a JPEG file (ITU-T T.81, B.1.1) up to the end-of-image marker. Embedded thumbnails have one
+/// of their own, so that the last two bytes, or any search for the marker, say nothing.
+fn has_end_of_jpeg(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|&byte| byte == 0xFF) {
+        rest = &rest[at + 1..];
+        let Some(&marker) = rest.first() else { return false };
+        match marker {
+            0xD9 => return true,
+            // A fill byte: the next one may be the marker.
+            0xFF => {}
+            // An escaped 0xFF of the picture's data, and markers without a segment.
+            0x00 | 0x01 | 0xD0..=0xD8 => rest = &rest[1..],
+            _ => {
+                let Some(&[high, low]) = rest.get(1..3) else { return false };
+                let length = usize::from(u16::from_be_bytes([high, low]));
+                let Some(behind) = rest.get(1 + length..) else { return false };
+                rest = behind;
+            }
+        }
+    }
+    false
+}
+
 fn damaged(error: ImageError) -> PhotoError {
     match error {
         ImageError::Unsupported(_) => PhotoError::NotAPicture,
-        other => PhotoError::Damaged(other.to_string()),
+        // Some decoders' texts have several lines.
+        other => PhotoError::Damaged(other.to_string().split_whitespace().collect::<Vec<_>>().join(" ")),
     }
 }
 
@@ -150,8 +179,25 @@ mod tests {
     fn what_is_no_picture() {
         assert!(matches!(decode(b""), Err(PhotoError::Empty)));
         assert!(matches!(decode(b"Dear diary,\n"), Err(PhotoError::NotAPicture)));
-        let whole = encoded(&photo(), ImageFormat::Png);
-        assert!(matches!(decode(&whole[..whole.len() / 2]), Err(PhotoError::Damaged(_))));
+        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+            let whole = encoded(&photo(), format);
+            for kept in [whole.len() / 2, whole.len() * 3 / 4, whole.len() - 2] {
+                // The last bytes of a PNG are a checksum of nothing: without them it is whole.
+                if format == ImageFormat::Jpeg || kept < whole.len() - 12 {
+                    assert!(
+                        matches!(decode(&whole[..kept]), Err(PhotoError::Damaged(_))),
+                        "{format:?} {kept}"
+                    );
+                }
+            }
+        }
+        // An embedded thumbnail's end is not the picture's; and data may follow the end.
+        let mut thumbnail = encoded(&photo(), ImageFormat::Jpeg);
+        let segment = [&[0xFF, 0xE2, 0, 6], &b"\xFF\xD9\xFF\xD9"[..]].concat();
+        thumbnail.splice(2..2, segment);
+        assert!(decode(&thumbnail[..thumbnail.len() - 9]).is_err());
+        thumbnail.extend([0; 30]);
+        assert!(decode(&thumbnail).is_ok());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Scaling pictures and parts of them.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 
 /// Why a picture could not be scaled.
@@ -71,10 +72,11 @@ pub fn resize_into(
     if width == 0 || height == 0 || size.0 == 0 || size.1 == 0 {
         return Err(fail("a side is 0".into()));
     }
-    let source =
-        ImageRef::new(width, height, picture.as_raw(), PixelType::U8x3).map_err(|e| fail(e.to_string()))?;
-    let mut target =
-        Image::from_slice_u8(size.0, size.1, target, PixelType::U8x3).map_err(|e| fail(e.to_string()))?;
+    // The typed calls: the others are compiled for every pixel type there is, which takes minutes.
+    let source: TypedImageRef<'_, U8x3> =
+        TypedImageRef::from_buffer(width, height, picture.as_raw()).map_err(|e| fail(e.to_string()))?;
+    let mut target: TypedImage<'_, U8x3> =
+        TypedImage::from_buffer(size.0, size.1, target).map_err(|e| fail(e.to_string()))?;
     let filter = match sampling {
         Sampling::Nearest4 => ResizeAlg::Interpolation(FilterType::Bilinear),
         Sampling::Area => ResizeAlg::Convolution(FilterType::Bilinear),
@@ -83,5 +85,5 @@ pub fn resize_into(
     if let Some(crop) = crop {
         options = options.crop(crop.left.into(), crop.top.into(), crop.width.into(), crop.height.into());
     }
-    Resizer::new().resize(&source, &mut target, &options).map_err(|e| fail(e.to_string()))
+    Resizer::new().resize_typed(&source, &mut target, &options).map_err(|e| fail(e.to_string()))
 }

@@ -53,11 +53,22 @@ def smaller(data, longest_side):
     return out.getvalue()
 
 
+def for_print(path):
+    """The upper body on the photo at `path` as CMYK."""
+    picture = Image.open(path).convert("RGB")
+    width, height = picture.size
+    picture = picture.crop((width // 4, 0, width * 3 // 4 + 100, height // 2))
+    picture.thumbnail((480, 480), Image.Resampling.LANCZOS)
+    picture.convert("CMYK").save(HERE / "obama_cmyk.jpg", "JPEG", quality=80)
+
+
 def main():
     for name, ((package, folder), path, digest, longest_side) in PICTURES.items():
         data = fetch.read(package, folder + path, digest, ROOT / "vendor" / "packages")
         (HERE / name).write_bytes(data if longest_side is None else smaller(data, longest_side))
         print(name)
+    for_print(HERE / "obama3.jpg")
+    print("obama_cmyk.jpg")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,301 @@
+//! Enrolment in front of a camera: a handful of good, differing looks at the one face in view.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use image::RgbImage;
+
+use super::picture::Portrait;
+use crate::camera::{FrameSource, SourceError};
+use crate::clock::Clock;
+use crate::domain::{Embedding, EmbeddingError, Payload, QualityFault};
+use crate::inference::{Detector, Embedder, InferenceError};
+use crate::matching::{Metric, distance};
+use crate::vision::quality::{Gates, assess};
+
+/// Two looks nearer than this (cosine distance) are one look: the better of them is kept. Neighbouring frames of
+/// somebody who stands still are well below it, a turned head or another expression above.
+const LEAST_DIFFERENCE: f32 = 0.02;
+
+/// A single wait for a frame.
+const FRAME_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long to look, and for how much.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// So many looks are enough.
+    pub wanted: usize,
+    /// It never takes longer.
+    pub at_most: Duration,
+    /// It takes at least so long, in case better looks come.
+    pub at_least: Duration,
+}
+
+/// What makes it possible to look.
+pub struct Eyes<'a> {
+    /// Finds faces.
+    pub detector: &'a mut dyn Detector,
+    /// Turns them into numbers.
+    pub embedder: &'a mut dyn Embedder,
+    /// What a look must be like at least.
+    pub gates: Gates,
+    /// Turns a camera's bytes into pixels; the text says why it cannot.
+    pub decode: &'a mut dyn FnMut(Payload) -> Result<RgbImage, String>,
+}
+
+/// What became of the frames.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// All.
+    pub frames: u64,
+    /// Could not be decoded.
+    pub damaged: u64,
+    /// Nobody in view.
+    pub without_face: u64,
+    /// More than one face in view: none of them is taken.
+    pub several_faces: u64,
+    /// One face, with this fault.
+    pub faults: BTreeMap<QualityFault, u64>,
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "of {} frames", self.frames)?;
+        let plain = [
+            (self.damaged, "damaged"),
+            (self.without_face, "without a face"),
+            (self.several_faces, "with several faces"),
+        ];
+        for (count, what) in plain.into_iter().filter(|(count, _)| *count > 0) {
+            write!(f, ", {count} {what}")?;
+        }
+        self.faults.iter().try_for_each(|(fault, count)| write!(f, ", {count} {fault}"))
+    }
+}
+
+/// Why looking ended without a result.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// The camera is gone.
+    #[error("the camera gives no more pictures: {0}")]
+    Source(#[from] SourceError),
+    /// A model fails.
+    #[error(transparent)]
+    Model(#[from] InferenceError),
+    /// Two embeddings of one model cannot be compared.
+    #[error(transparent)]
+    Embedding(#[from] EmbeddingError),
+}
+
+/// Looks until there are enough good looks that differ, time is over, or a finite source ends. The looks come best
+/// first; there may be none, and then the tally says why.
+///
+/// # Errors
+/// If the source is lost or a model fails. A frame that is late or damaged is no error.
+pub fn collect_from_camera(
+    source: &mut dyn FrameSource,
+    eyes: &mut Eyes<'_>,
+    clock: &dyn Clock,
+    plan: Plan,
+) -> Result<(Vec<Portrait>, Tally), CollectError> {
+    let (mut kept, mut tally) = (Vec::new(), Tally::default());
+    let start = clock.now();
+    loop {
+        let elapsed = clock.now().since(start);
+        if elapsed >= plan.at_most || (kept.len() >= plan.wanted && elapsed >= plan.at_least) {
+            break;
+        }
+        let frame = match source.next_frame(FRAME_TIMEOUT.min(plan.at_most - elapsed)) {
+            Ok(frame) => frame,
+            Err(SourceError::Ended) => break,
+            Err(SourceError::TimedOut(_)) => continue,
+            Err(SourceError::BadFrame(_)) => {
+                tally.frames += 1;
+                tally.damaged += 1;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        tally.frames += 1;
+        let name = format!("{} frame {}", frame.camera, frame.seq);
+        let Ok(picture) = (eyes.decode)(frame.payload) else {
+            tally.damaged += 1;
+            continue;
+        };
+        if let Some(look) = one_look(&picture, name, eyes, &mut tally)? {
+            keep(&mut kept, look, plan.wanted)?;
+        }
+    }
+    kept.sort_by(|a, b| b.quality.score.total_cmp(&a.quality.score));
+    Ok((kept, tally))
+}
+
+/// The one good face of a frame, if there is just one and it is good.
+fn one_look(
+    picture: &RgbImage,
+    source: String,
+    eyes: &mut Eyes<'_>,
+    tally: &mut Tally,
+) -> Result<Option<Portrait>, InferenceError> {
+    let faces = eyes.detector.detect(picture)?;
+    let [detection] = faces.as_slice() else {
+        let count = if faces.is_empty() { &mut tally.without_face } else { &mut tally.several_faces };
+        *count += 1;
+        return Ok(None);
+    };
+    let quality = assess(picture, detection, &eyes.gates);
+    if let Some(fault) = quality.faults.first() {
+        *tally.faults.entry(*fault).or_default() += 1;
+        return Ok(None);
+    }
+    let embedding = eyes.embedder.embed(picture, detection)?;
+    Ok(Some(Portrait { source, detection: *detection, quality, embedding }))
+}
+
+/// Keeps at most `wanted` looks, no two of them alike; among those that are alike, and when there are too many,
+/// the better ones.
+fn keep(kept: &mut Vec<Portrait>, look: Portrait, wanted: usize) -> Result<(), EmbeddingError> {
+    let mut alike = Vec::new();
+    for (at, other) in kept.iter().enumerate() {
+        if difference(&other.embedding, &look.embedding)? < LEAST_DIFFERENCE {
+            alike.push(at);
+        }
+    }
+    if alike.iter().any(|&at| kept[at].quality.score >= look.quality.score) {
+        return Ok(());
+    }
+    // All that it resembles make way for it, so that no two that stay are alike.
+    for at in alike.into_iter().rev() {
+        kept.swap_remove(at);
+    }
+    kept.push(look);
+    if kept.len() > wanted {
+        let worst = (0..kept.len()).min_by(|&a, &b| kept[a].quality.score.total_cmp(&kept[b].quality.score));
+        if let Some(worst) = worst {
+            kept.swap_remove(worst);
+        }
+    }
+    Ok(())
+}
+
+fn difference(a: &Embedding, b: &Embedding) -> Result<f32, EmbeddingError> {
+    distance(Metric::Cosine, a, b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Moment, SimulatedClock};
+    use crate::domain::{CameraId, CapturedFrame};
+    use crate::inference::{ScriptedDetector, ScriptedEmbedder};
+    use crate::vision::draw::fill;
+
+    /// Plays answers at ten frames a second, then ends or is silent for ever.
+    struct Script {
+        clock: SimulatedClock,
+        answers: Vec<Result<RgbImage, SourceError>>,
+        is_finite: bool,
+    }
+
+    impl FrameSource for Script {
+        fn next_frame(&mut self, timeout: Duration) -> Result<CapturedFrame, SourceError> {
+            if self.answers.is_empty() {
+                self.clock.advance(timeout);
+                return Err(if self.is_finite { SourceError::Ended } else { SourceError::TimedOut(timeout) });
+            }
+            self.clock.advance(Duration::from_millis(100));
+            let picture = self.answers.remove(0)?;
+            Ok(CapturedFrame {
+                camera: CameraId::new("door").unwrap(),
+                seq: 7,
+                captured_at: self.clock.now(),
+                payload: Payload::Rgb(picture),
+            })
+        }
+
+        fn describe(&self) -> String {
+            "a script".to_owned()
+        }
+
+        fn is_finite(&self) -> bool {
+            self.is_finite
+        }
+    }
+
+    /// A black picture with a face `width` pixels wide for each colour.
+    fn picture(width: i64, colours: &[[u8; 3]]) -> RgbImage {
+        let mut picture = RgbImage::new(400, 200);
+        for (at, colour) in (0..).zip(colours) {
+            fill(&mut picture, (10 + at * 180, 10), (10 + at * 180 + width, 10 + width), *colour);
+        }
+        picture
+    }
+
+    fn run(
+        answers: Vec<Result<RgbImage, SourceError>>,
+        is_finite: bool,
+    ) -> (Result<(Vec<Portrait>, Tally), CollectError>, Moment) {
+        let clock = SimulatedClock::new(jiff::Timestamp::UNIX_EPOCH);
+        let mut source = Script { clock: clock.clone(), answers, is_finite };
+        let mut eyes = Eyes {
+            detector: &mut ScriptedDetector::default(),
+            embedder: &mut ScriptedEmbedder::default(),
+            gates: Gates {
+                min_width_px: 40.0,
+                min_sharpness: 0.0,
+                min_luma: 0.0,
+                max_luma: 255.0,
+                min_frontality: 0.0,
+            },
+            decode: &mut |payload| match payload {
+                Payload::Rgb(picture) => Ok(picture),
+                other => Err(format!("{other:?}")),
+            },
+        };
+        let plan = Plan { wanted: 3, at_most: Duration::from_secs(15), at_least: Duration::from_secs(1) };
+        let result = collect_from_camera(&mut source, &mut eyes, &clock, plan);
+        (result, clock.now())
+    }
+
+    #[test]
+    fn takes_the_best_looks_that_differ() {
+        // Three colours are three looks; each comes small first and then larger, which is better.
+        let looks = [[200, 0, 40], [180, 90, 0], [160, 0, 160]];
+        let answers = [60, 90, 50, 80].iter().flat_map(|w| looks.map(|c| Ok(picture(*w, &[c])))).collect();
+        let (result, ended) = run(answers, false);
+        let (kept, tally) = result.unwrap();
+        assert_eq!(kept.iter().map(|p| p.quality.width_px).collect::<Vec<_>>(), [90.0; 3]);
+        // Enough after the third frame, better ones up to the end of the first second.
+        assert_eq!((tally.frames, ended), (10, Moment(Duration::from_secs(1))));
+        assert_eq!(kept[0].source, "door frame 7");
+    }
+
+    #[test]
+    fn a_still_face_is_one_look() {
+        let (result, ended) = run((0..30).map(|_| Ok(picture(80, &[[200, 0, 40]]))).collect(), false);
+        assert_eq!(result.unwrap().0.len(), 1);
+        assert_eq!(ended, Moment(Duration::from_secs(15)));
+    }
+
+    #[test]
+    fn what_was_wrong_with_the_frames_is_counted() {
+        let answers = vec![
+            Ok(picture(0, &[])),
+            Ok(picture(80, &[[200, 0, 40], [0, 200, 40]])),
+            Ok(picture(30, &[[200, 0, 40]])),
+            Err(SourceError::BadFrame("cut short".to_owned())),
+            Err(SourceError::TimedOut(FRAME_TIMEOUT)),
+        ];
+        let (kept, tally) = run(answers, true).0.unwrap();
+        assert!(kept.is_empty());
+        let text = tally.to_string();
+        assert_eq!(text, "of 4 frames, 1 damaged, 1 without a face, 1 with several faces, 1 too small");
+    }
+
+    #[test]
+    fn a_camera_that_is_pulled_out_is_an_error() {
+        let answers = vec![Ok(picture(80, &[[200, 0, 40]])), Err(SourceError::Lost("unplugged".to_owned()))];
+        let (result, _) = run(answers, false);
+        assert!(matches!(result, Err(CollectError::Source(SourceError::Lost(_)))));
+    }
+}

@@ -1,0 +1,293 @@
+//! `facewarden persons`: who is enrolled, and changing it. Shows no embedding and no score.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::exit::{Exit, Failure, OrExit, Outcome};
+use super::gallery::{GalleryArgs, store_failure, warn_of_refused};
+use crate::clock::{Clock, SystemClock, WallTime};
+use crate::config::Role;
+use crate::domain::{ModelDigest, PersonId};
+use crate::inference::ModelFolders;
+use crate::store::{Loaded, Person, Store};
+
+/// Arguments of `persons`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    gallery: GalleryArgs,
+    /// Print JSON instead of words
+    #[arg(long, global = true)]
+    json: bool,
+    /// The embedder in use: templates of others are pointed out
+    #[arg(long, global = true, default_value = "faceplugin512", value_name = "NAME")]
+    model: String,
+    /// Folder with models and their manifests [default: see the README]
+    #[arg(long, global = true, value_name = "DIR")]
+    models_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Everybody who is enrolled; damaged files are named, and the exit code is 65 if there are any
+    List,
+    /// One person: where each template came from and when
+    Show {
+        /// Who
+        name: PersonId,
+    },
+    /// Give somebody another name
+    Rename {
+        /// The name so far
+        old: PersonId,
+        /// The new name
+        new: PersonId,
+    },
+    /// Remove somebody for good
+    Remove {
+        /// Who
+        name: PersonId,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+/// A person in JSON.
+#[derive(Debug, Serialize)]
+struct PersonReport {
+    name: PersonId,
+    file: String,
+    enrolled: WallTime,
+    changed: WallTime,
+    templates: Vec<TemplateReport>,
+    /// Templates that the model in use cannot compare; `null` if that model is not known here.
+    templates_of_other_models: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct TemplateReport {
+    source: Option<String>,
+    added: WallTime,
+    model_digest: String,
+    /// The name of the model, if its manifest is here.
+    model: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ListReport {
+    gallery: PathBuf,
+    persons: Vec<PersonReport>,
+    not_used: Vec<RefusedReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct RefusedReport {
+    file: String,
+    problem: String,
+}
+
+/// Runs `persons`.
+///
+/// # Errors
+/// If the gallery cannot be read or changed, or there is nobody of that name.
+pub fn run(args: &Args) -> Outcome {
+    let store = args.gallery.open()?;
+    match &args.action {
+        Action::List => list(args, &store),
+        Action::Show { name } => {
+            let person = store.get(name).map_err(store_failure)?;
+            show(args, &person, &Models::known(args))
+        }
+        Action::Rename { old, new } => {
+            let clock = SystemClock::new();
+            let person = store.rename(old, new, clock.wall(clock.now())).map_err(store_failure)?;
+            done(args, &person, &format!("{old} is now {new}\n"))
+        }
+        Action::Remove { name, yes } => remove(args, &store, name, *yes),
+    }
+}
+
+fn list(args: &Args, store: &Store) -> Outcome {
+    let loaded = store.load().map_err(store_failure)?;
+    let models = Models::known(args);
+    let exit = if warn_of_refused(&loaded) == 0 { Exit::Ok } else { Exit::Data };
+    if args.json {
+        let not_used = loaded
+            .refused
+            .iter()
+            .map(|file| RefusedReport { file: file.file_name.clone(), problem: file.problem.to_string() });
+        say_json(&ListReport {
+            gallery: store.folder().to_owned(),
+            persons: loaded.people.iter().map(|p| models.report(p)).collect(),
+            not_used: not_used.collect(),
+        })?;
+        return Ok(exit);
+    }
+    super::say(&table(&loaded, &models))?;
+    if let Some(what) = &models.trouble {
+        eprintln!("facewarden: which templates can be used is not known: {what}");
+    }
+    Ok(exit)
+}
+
+fn table(loaded: &Loaded, models: &Models) -> String {
+    if loaded.people.is_empty() {
+        return match loaded.refused.len() {
+            0 => "nobody is enrolled\n".to_owned(),
+            count => format!("nobody can be recognised: {count} files are not used\n"),
+        };
+    }
+    let rows: Vec<[String; 4]> = loaded.people.iter().map(|p| row(p, models)).collect();
+    let head = ["NAME", "TEMPLATES", "ENROLLED", "MODEL"].map(str::to_owned);
+    let width = |at: usize| rows.iter().chain([&head]).map(|row| row[at].chars().count()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2)];
+    let mut text = String::new();
+    for [name, templates, enrolled, model] in [&head].into_iter().chain(&rows) {
+        let [a, b, c] = widths;
+        text.push_str(&format!("{name:a$}  {templates:>b$}  {enrolled:c$}  {model}\n"));
+    }
+    text
+}
+
+fn row(person: &Person, models: &Models) -> [String; 4] {
+    let mut digests: Vec<ModelDigest> = person.templates.iter().map(|t| t.embedding.model()).collect();
+    digests.sort_unstable();
+    digests.dedup();
+    let names: Vec<String> = digests.iter().map(|d| models.name_of(*d)).collect();
+    let mut model = names.join(", ");
+    match models.foreign(person) {
+        Some(0) | None => {}
+        Some(count) if count == person.templates.len() => {
+            model.push_str("  (another model: not recognised, enrol again)");
+        }
+        Some(count) => model.push_str(&format!("  ({count} of another model, not used)")),
+    }
+    [person.name.to_string(), person.templates.len().to_string(), day(person.created), model]
+}
+
+fn show(args: &Args, person: &Person, models: &Models) -> Outcome {
+    if args.json {
+        return say_json(&models.report(person));
+    }
+    let mut text = format!(
+        "{}\n  enrolled  {}\n  changed   {}\n  file      {}\n  templates\n",
+        person.name,
+        person.created,
+        person.changed,
+        person.id.file_name()
+    );
+    for template in &person.templates {
+        let digest = template.embedding.model();
+        let other = match models.current {
+            Some(current) if current != digest => "  (another model: not used)",
+            _ => "",
+        };
+        let source = template.source.as_deref().unwrap_or("(source not recorded)").escape_debug();
+        text.push_str(&format!("    {}  {}  {source}{other}\n", day(template.added), models.name_of(digest)));
+    }
+    super::say(&text)
+}
+
+fn remove(args: &Args, store: &Store, name: &PersonId, yes: bool) -> Outcome {
+    if !yes {
+        let person = store.get(name).map_err(store_failure)?;
+        if !confirmed(&person)? {
+            return Err(Failure::new(Exit::No, format!("{name} was not removed")));
+        }
+    }
+    let person = store.remove(name).map_err(store_failure)?;
+    done(args, &person, &format!("{name} was removed\n"))
+}
+
+/// Asks on the terminal; without one, `--yes` is needed.
+fn confirmed(person: &Person) -> Result<bool, Failure> {
+    let (name, count) = (&person.name, person.templates.len());
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        let message = format!("{name} was not removed: nobody can be asked here, say --yes");
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let mut answer = String::new();
+    eprint!("Remove {name} with {count} templates for good? [y/N] ");
+    std::io::stderr().flush().or_exit(Exit::CannotWrite)?;
+    stdin.lock().read_line(&mut answer).or_exit(Exit::NoInput)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+fn done(args: &Args, person: &Person, text: &str) -> Outcome {
+    if args.json { say_json(&Models::known(args).report(person)) } else { super::say(text) }
+}
+
+fn say_json(report: &impl Serialize) -> Outcome {
+    let text = serde_json::to_string_pretty(report).or_exit(Exit::Internal)?;
+    super::say(&format!("{text}\n"))
+}
+
+fn day(time: WallTime) -> String {
+    time.0.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// The embedders whose manifests are here. Told apart by digest without loading any.
+struct Models {
+    named: Vec<(ModelDigest, String)>,
+    current: Option<ModelDigest>,
+    /// Why the model in use is not known.
+    trouble: Option<String>,
+}
+
+impl Models {
+    fn known(args: &Args) -> Self {
+        let folders = args.models_dir.clone().map_or_else(ModelFolders::usual, ModelFolders::only);
+        let digest = |name: &str| {
+            let (_, manifest) = folders.manifest(name).map_err(|e| e.to_string())?;
+            match manifest.role {
+                Role::Embedder(_) => Ok(ModelDigest(Sha256::digest(manifest.digest_input()).into())),
+                _ => Err(format!("{name} is no embedder")),
+            }
+        };
+        let names = folders.names().into_iter();
+        let named = names.filter_map(|name| Some((digest(&name).ok()?, name))).collect();
+        match digest(&args.model) {
+            Ok(current) => Self { named, current: Some(current), trouble: None },
+            Err(trouble) => Self { named, current: None, trouble: Some(trouble) },
+        }
+    }
+
+    fn find(&self, digest: ModelDigest) -> Option<&str> {
+        self.named.iter().find(|(known, _)| *known == digest).map(|(_, name)| name.as_str())
+    }
+
+    fn name_of(&self, digest: ModelDigest) -> String {
+        let short = digest.short();
+        self.find(digest).map_or_else(|| format!("unknown ({short})"), |name| format!("{name} ({short})"))
+    }
+
+    /// How many templates the model in use cannot compare.
+    fn foreign(&self, person: &Person) -> Option<usize> {
+        let current = self.current?;
+        Some(person.templates.iter().filter(|t| t.embedding.model() != current).count())
+    }
+
+    fn report(&self, person: &Person) -> PersonReport {
+        let templates = person.templates.iter().map(|t| TemplateReport {
+            source: t.source.clone(),
+            added: t.added,
+            model_digest: t.embedding.model().to_string(),
+            model: self.find(t.embedding.model()).map(str::to_owned),
+        });
+        PersonReport {
+            name: person.name.clone(),
+            file: person.id.file_name(),
+            enrolled: person.created,
+            changed: person.changed,
+            templates: templates.collect(),
+            templates_of_other_models: self.foreign(person),
+        }
+    }
+}
