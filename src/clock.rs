@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A monotonic point in time: how long after the clock's start. Never goes backwards, survives changes of
 /// the wall clock, and is what ages and windows are measured in.
@@ -29,12 +29,27 @@ impl std::ops::Add<Duration> for Moment {
     }
 }
 
-/// A point in calendar time, UTC, as events show it (RFC 3339, milliseconds).
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
-)]
+/// A point in calendar time, UTC, as events show it: RFC 3339, cut to milliseconds when it is written
+/// (`2026-11-23T19:08:11.851Z`); any RFC 3339 time can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct WallTime(#[schemars(with = "String")] pub jiff::Timestamp);
+
+impl Serialize for WallTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl std::ops::Add<Duration> for WallTime {
+    type Output = Self;
+
+    /// So much later; the last moment of the calendar if that is beyond it.
+    fn add(self, rhs: Duration) -> Self {
+        let rhs = jiff::SignedDuration::try_from(rhs).unwrap_or(jiff::SignedDuration::MAX);
+        Self(self.0.checked_add(rhs).unwrap_or(jiff::Timestamp::MAX))
+    }
+}
 
 impl std::fmt::Display for WallTime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -134,5 +149,25 @@ impl Clock for SimulatedClock {
 
     fn sleep(&self, duration: Duration) {
         self.advance(duration);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calendar_time_is_written_in_milliseconds_and_read_in_any_form() {
+        let read = |text: &str| serde_json::from_str::<WallTime>(&format!("\"{text}\"")).unwrap();
+        let time = read("2026-11-23T19:08:11.851999999Z");
+        assert_eq!(serde_json::to_string(&time).unwrap(), "\"2026-11-23T19:08:11.851Z\"");
+        assert_eq!(read("2026-11-23T20:08:11+01:00"), read("2026-11-23T19:08:11Z"));
+        assert_eq!(
+            serde_json::to_string(&read("2026-11-23T19:08:11Z")).unwrap(),
+            "\"2026-11-23T19:08:11.000Z\""
+        );
+        assert!(serde_json::from_str::<WallTime>("\"yesterday\"").is_err());
+        assert_eq!(time + Duration::from_secs(2), read("2026-11-23T19:08:13.851999999Z"));
+        assert_eq!(time + Duration::MAX, WallTime(jiff::Timestamp::MAX));
     }
 }

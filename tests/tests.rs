@@ -5,10 +5,14 @@
 mod architecture;
 mod clip;
 mod config_errors;
+mod daemon;
 mod docs;
+mod faults;
 mod golden;
 mod models;
 mod people;
 mod photo_commands;
+mod replay;
 mod sinks;
 mod store;
+mod support;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::bounded;
 
 use super::engine::{gates, model_failure};
 use super::exit::{Exit, Failure, OrExit};
@@ -69,9 +69,8 @@ pub fn watch(config: &Config, extras: Extras, shutdown: &Shutdown) -> Result<Arc
     let announcer = Announcer::new(Arc::clone(&clock), Arc::new(move |event| out.send(event)));
     people.report(&announcer);
 
-    let (stop, stopped) = bounded::<()>(0);
     let (view, seen) = bounded(4);
-    let running = pipeline::spawn(Parts {
+    let mut running = pipeline::spawn(Parts {
         camera: camera.id.clone(),
         open,
         read_timeout: Duration::from_millis(camera.read_timeout_ms),
@@ -92,41 +91,58 @@ pub fn watch(config: &Config, extras: Extras, shutdown: &Shutdown) -> Result<Arc
         announcer: announcer.clone(),
         view: extras.view.is_some().then_some(view),
         clock: Arc::clone(&clock),
-        stop: stopped,
     })
     .or_exit(Exit::Unavailable)?;
     if let Some(start_view) = extras.view {
         start_view(seen, running.verdicts.clone())?;
     }
 
-    wait_for_ready(&running, shutdown);
-    let started =
-        EventKind::Started { version: env!("CARGO_PKG_VERSION").to_owned(), people: people.count() };
-    announcer.announce(started);
-    tracing::info!(camera = %camera.id, people = people.count(), model = model.short(), "watching");
-    notify::ready("watching").or_exit(Exit::Internal)?;
+    if is_ready(&running, shutdown) {
+        let started =
+            EventKind::Started { version: env!("CARGO_PKG_VERSION").to_owned(), people: people.count() };
+        announcer.announce(started);
+        tracing::info!(camera = %camera.id, people = people.count(), model = model.short(), "watching");
+        notify::ready("watching").or_exit(Exit::Internal)?;
+    }
 
     let reason = wait_for_end(&running, shutdown, &mut people, &announcer, &fanout);
 
     tracing::info!("stopping: {reason}");
-    notify::stopping(&reason).or_exit(Exit::Internal)?;
-    drop::<Sender<()>>(stop);
-    let ended = running.join(SHUTDOWN_WITHIN / 3);
-    announcer.announce(EventKind::Stopping { message: reason });
+    if let Err(error) = notify::stopping(&reason) {
+        tracing::warn!("the service manager cannot be told: {error}");
+    }
+    running.stop();
+    let ended = running.join(SHUTDOWN_WITHIN / 3 * 2).map_err(pipeline_failure);
+    let ended = if shutdown.is_requested() { ended } else { ended.and_then(something_seen) };
+    let message = ended.as_ref().map_or_else(ToString::to_string, |_| reason);
+    announcer.announce(EventKind::Stopping { message });
     drop(announcer);
     for late in Arc::into_inner(fanout).map(|fanout| fanout.close(SHUTDOWN_WITHIN / 3)).unwrap_or_default() {
         tracing::warn!("{late} did not end in time; its last events may be lost");
     }
-    let stats = ended.map_err(pipeline_failure)?;
+    let stats = ended?;
     log_summary(&stats);
     Ok(stats)
 }
 
-/// Until the first frame has come or the camera is known to be missing: before that nothing is watched.
-fn wait_for_ready(running: &Running, shutdown: &Shutdown) {
+/// Waits until the first frame has come or the camera is known to be missing: before that nothing is watched.
+/// False if that is not to be: the pipeline has ended, or the program is to end.
+fn is_ready(running: &Running, shutdown: &Shutdown) -> bool {
     crossbeam_channel::select! {
-        recv(running.ready) -> _ => {},
-        recv(shutdown.requested()) -> _ => {},
+        recv(running.ready) -> ready => ready.is_ok(),
+        recv(shutdown.requested()) -> _ => false,
+    }
+}
+
+/// A recording in which every frame is damaged was not watched, and must not look as if it had been.
+fn something_seen(stats: Arc<Stats>) -> Result<Arc<Stats>, Failure> {
+    let sound = stats.detected.get() + stats.skipped.get() + stats.model_failures.get();
+    match (stats.bad_frames.get(), sound) {
+        (bad @ 1.., 0) => {
+            let message = format!("no picture could be read: all {bad} frames that came are damaged");
+            Err(Failure::new(Exit::Data, message))
+        }
+        _ => Ok(stats),
     }
 }
 
@@ -146,7 +162,6 @@ fn wait_for_end(
             Wake::TimedOut => people.refresh(false, announcer),
         }
         if let Ok(error) = fanout.gone().try_recv() {
-            tracing::error!("{error}");
             return format!("nobody takes the events any more: {error}");
         }
         if running.is_over() {
@@ -251,4 +266,22 @@ fn log_summary(stats: &Stats) {
         frame_lag_p99_ms = stats.frame_lag.percentile_ms(99),
         "done"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::thread::ThreadError;
+
+    #[test]
+    fn a_stage_that_panics_is_a_defect_and_a_wrong_source_is_not() {
+        let panic = ThreadError::Panicked { name: "detect".to_owned(), message: "why".to_owned() };
+        let failure = pipeline_failure(panic.into());
+        assert_eq!(
+            (failure.exit, failure.to_string().as_str()),
+            (Exit::Internal, "the thread detect panicked: why")
+        );
+        let failure = pipeline_failure(SourceError::Unusable("no such file".to_owned()).into());
+        assert_eq!((failure.exit, failure.to_string().as_str()), (Exit::Unavailable, "no such file"));
+    }
 }

@@ -20,6 +20,8 @@ pub(super) struct PeopleWatch {
     seen: Option<Fingerprint>,
     /// What is wrong with the gallery, as last said.
     trouble: Vec<String>,
+    /// The folder could not be read at the last look, and nobody is recognised.
+    is_shut: bool,
     glances_per_check: u32,
     glances: u32,
 }
@@ -43,6 +45,7 @@ impl PeopleWatch {
             dimension,
             seen: None,
             trouble: Vec::new(),
+            is_shut: false,
             glances_per_check,
             glances: 0,
         };
@@ -88,8 +91,11 @@ impl PeopleWatch {
                 tracing::info!(people = self.count(), "gallery loaded again");
             }
             Err(error) => {
-                // Somebody may just have been removed: who is still allowed cannot be known, so nobody is.
-                self.gallery.replace(Gallery::new(self.model, self.metric, self.dimension, &[]));
+                // Somebody may just have been removed: who is still allowed cannot be known, so nobody is. Once is
+                // enough: each replacement makes the decider forget what it has gathered.
+                if !std::mem::replace(&mut self.is_shut, true) {
+                    self.gallery.replace(Gallery::new(self.model, self.metric, self.dimension, &[]));
+                }
                 self.seen = None;
                 self.trouble = vec![format!("the gallery cannot be read, so nobody is recognised: {error}")];
             }
@@ -120,6 +126,7 @@ impl PeopleWatch {
             ));
         }
         self.gallery.replace(gallery);
+        self.is_shut = false;
         self.seen = Some(loaded.fingerprint);
     }
 }

@@ -1,6 +1,7 @@
 //! The capture stage: opens the source, hands on its frames, and opens it again when it was lost.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -15,16 +16,24 @@ use crate::domain::{CameraId, CapturedFrame, EventKind};
 /// How long one wait for a frame takes at most: so soon is a shutdown noticed.
 const SLICE: Duration = Duration::from_millis(200);
 
-/// The first and the longest pause before a lost source is opened again.
+/// The first and the longest pause before a lost source is opened again. A source that held out for as long as
+/// the longest pause begins anew with the first; one that gives a frame and is lost again does not, or it would
+/// be announced as lost and recovered several times a second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// The first frame after opening may take this long even where a later one may not: network cameras wait for a
+/// key frame, and a decoder starts up. Without it such a source would be opened again for ever.
+const FIRST_FRAME_WITHIN: Duration = Duration::from_secs(15);
 
 pub(super) struct Capture {
     pub camera: CameraId,
     pub open: OpenSource,
-    /// A source that gives nothing for so long is lost.
+    /// A source that gives nothing for so long is lost; before its first frame it may take a little longer.
     pub read_timeout: Duration,
     /// True if no frame may be skipped.
     pub keep_all: bool,
+    /// Set while a recording is played of which no frame may be skipped: its own time is the time then.
+    pub has_own_time: Arc<AtomicBool>,
     pub frames: LatestSender<CapturedFrame>,
     pub announcer: Announcer,
     pub clock: Arc<dyn Clock>,
@@ -33,6 +42,16 @@ pub(super) struct Capture {
     pub stop: Receiver<()>,
     /// Told once when the first frame has come, or the source was found missing.
     pub ready: Sender<()>,
+}
+
+/// What is remembered over reopenings.
+struct Memory {
+    /// The loss was announced and the source is not back yet.
+    is_lost: bool,
+    pause: Duration,
+    /// The number of the next frame: counts on where a reopened source begins anew, since looks at one track are
+    /// told apart by it.
+    next_seq: u64,
 }
 
 /// How reading a source ended.
@@ -51,13 +70,13 @@ impl Capture {
     /// # Errors
     /// Only if the source will never work, however often it is opened.
     pub(super) fn run(mut self) -> Result<(), SourceError> {
-        let mut is_lost = false;
-        let mut pause = BACK_OFF.0;
+        let mut memory = Memory { is_lost: false, pause: BACK_OFF.0, next_seq: 0 };
         loop {
             let end = match (self.open)() {
                 Ok(mut source) => {
                     tracing::info!(camera = %self.camera, source = source.describe(), "camera open");
-                    self.read(source.as_mut(), &mut is_lost, &mut pause)
+                    self.has_own_time.store(self.keep_all && source.is_finite(), Ordering::Release);
+                    self.read(source.as_mut(), &mut memory)
                 }
                 Err(SourceError::Unusable(message)) => End::Unusable(SourceError::Unusable(message)),
                 Err(error) => End::Lost(error.to_string()),
@@ -66,36 +85,43 @@ impl Capture {
                 End::Done => return Ok(()),
                 End::Unusable(error) => return Err(error),
                 End::Lost(message) => {
-                    if !is_lost {
+                    if !memory.is_lost {
                         tracing::warn!(camera = %self.camera, "camera lost: {message}; opening it again until it is back");
                         self.announcer
                             .announce(EventKind::CameraLost { camera: self.camera.clone(), message });
-                        is_lost = true;
+                        memory.is_lost = true;
                     }
                     self.tell_ready();
                 }
             }
-            if self.is_stopped_within(pause) {
+            if self.is_stopped_within(memory.pause) {
                 return Ok(());
             }
-            pause = (pause * 2).min(BACK_OFF.1);
+            memory.pause = (memory.pause * 2).min(BACK_OFF.1);
         }
     }
 
-    fn read(&self, source: &mut dyn FrameSource, is_lost: &mut bool, pause: &mut Duration) -> End {
-        let mut last_frame = self.clock.now();
+    fn read(&self, source: &mut dyn FrameSource, memory: &mut Memory) -> End {
+        let opened = self.clock.now();
+        let first_seq = memory.next_seq;
+        let mut last_frame = None;
         loop {
             if self.is_stopped_within(Duration::ZERO) {
                 return End::Done;
             }
             match source.next_frame(SLICE.min(self.read_timeout)) {
-                Ok(frame) => {
-                    last_frame = self.clock.now();
-                    if std::mem::take(is_lost) {
+                Ok(mut frame) => {
+                    let now = self.clock.now();
+                    last_frame = Some(now);
+                    frame.seq = frame.seq.saturating_add(first_seq);
+                    memory.next_seq = frame.seq.saturating_add(1);
+                    if std::mem::take(&mut memory.is_lost) {
                         tracing::info!(camera = %self.camera, "camera recovered");
                         self.announcer.announce(EventKind::CameraRecovered { camera: self.camera.clone() });
                     }
-                    *pause = BACK_OFF.0;
+                    if now.since(opened) >= BACK_OFF.1 {
+                        memory.pause = BACK_OFF.0;
+                    }
                     self.tell_ready();
                     self.stats.captured.add_one();
                     let sent = if self.keep_all {
@@ -108,8 +134,12 @@ impl Capture {
                     }
                 }
                 Err(SourceError::TimedOut(_)) => {
-                    let silent = self.clock.now().since(last_frame);
-                    if silent >= self.read_timeout && !source.is_finite() {
+                    let silent = self.clock.now().since(last_frame.unwrap_or(opened));
+                    let patience = match last_frame {
+                        Some(_) => self.read_timeout,
+                        None => self.read_timeout.max(FIRST_FRAME_WITHIN),
+                    };
+                    if silent >= patience && !source.is_finite() {
                         return End::Lost(format!("no frame for {:.1} s", silent.as_secs_f64()));
                     }
                 }

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use super::latest::{LatestReceiver, Nothing};
 use super::looks::LookPicker;
 use super::stats::Stats;
+use super::trouble::Trouble;
 use crate::clock::{Clock, Moment};
 use crate::domain::{CapturedFrame, Detection, Frame, Quality, Track, TrackId, TrackState};
 use crate::inference::Detector;
@@ -60,6 +61,8 @@ pub(super) struct Detect {
     pub settled: Receiver<TrackId>,
     /// Where frames with their tracks go, if anybody draws them.
     pub view: Option<Sender<Seen>>,
+    /// How it goes with the detector.
+    pub trouble: Trouble,
     pub clock: Arc<dyn Clock>,
     pub stats: Arc<Stats>,
 }
@@ -104,7 +107,7 @@ impl Detect {
         }));
     }
 
-    /// Decodes a frame and finds its faces; `None` if either fails, which is counted and said.
+    /// Decodes a frame and finds its faces; `None` if either fails, which is counted and said once.
     fn look(&mut self, captured: CapturedFrame) -> Option<(Frame, Vec<Detection>)> {
         let CapturedFrame { camera, seq, captured_at, payload } = captured;
         let pixels = match decode(payload) {
@@ -117,13 +120,13 @@ impl Detect {
         };
         match self.detector.detect(&pixels) {
             Ok(found) => {
+                self.trouble.works();
                 self.stats.detected.add_one();
                 (0..found.len()).for_each(|_| self.stats.faces.add_one());
                 Some((Frame { camera, seq, captured_at, pixels }, found))
             }
             Err(error) => {
-                self.stats.model_failures.add_one();
-                tracing::error!(%camera, seq, "detection failed: {error}");
+                self.trouble.failed(&self.stats.model_failures, &error.to_string());
                 None
             }
         }

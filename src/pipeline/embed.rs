@@ -1,6 +1,7 @@
 //! The embed stage: looks become embeddings, embeddings candidates, candidates decisions, decisions events.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::announce::Announcer;
 use super::detect::{Look, Work};
 use super::stats::Stats;
+use super::trouble::Trouble;
 use crate::clock::{Clock, Moment};
 use crate::decision::Decider;
 use crate::domain::{
@@ -64,6 +66,12 @@ pub(super) struct Embed {
     pub terms: DecisionTerms,
     pub verdicts: Verdicts,
     pub announcer: Announcer,
+    /// How it goes with the embedder.
+    pub embedder_trouble: Trouble,
+    /// How it goes with the liveness model.
+    pub liveness_trouble: Trouble,
+    /// Set while a recording is played as fast as the machine can, or as slowly as it must.
+    pub has_own_time: Arc<AtomicBool>,
     pub clock: Arc<dyn Clock>,
     pub stats: Arc<Stats>,
 }
@@ -71,7 +79,6 @@ pub(super) struct Embed {
 impl Embed {
     pub(super) fn run(mut self) {
         let mut generation = self.gallery.generation();
-        // In a recording that is played fast, the frames' time runs ahead of the clock's.
         let mut newest = Moment::default();
         loop {
             let work = match self.work.recv_timeout(TICK) {
@@ -80,7 +87,7 @@ impl Embed {
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             newest = newest.max(work.as_ref().map_or(newest, |work| work.at));
-            let now = self.clock.now().max(newest);
+            let now = self.now(newest);
             if generation != self.gallery.generation() {
                 generation = self.gallery.generation();
                 self.decider.reset();
@@ -90,7 +97,7 @@ impl Embed {
                 if let Some(frame) = &work.frame {
                     for look in work.looks {
                         let scored = self.score(frame, look);
-                        let now = self.clock.now().max(newest);
+                        let now = self.now(newest);
                         decisions.extend(scored.and_then(|scored| self.decider.observe(&scored, now)));
                     }
                 }
@@ -103,34 +110,39 @@ impl Embed {
         }
     }
 
-    /// Embeds one face and asks the gallery; `None` if a model fails, which is counted and said.
+    /// The time that decisions go by. In a recording that is not played at its own rate it is the time of the newest
+    /// frame: what is decided must not depend on the speed of the machine.
+    fn now(&self, newest: Moment) -> Moment {
+        if self.has_own_time.load(Ordering::Acquire) { newest } else { self.clock.now().max(newest) }
+    }
+
+    /// Embeds one face and asks the gallery; `None` if a model fails, which is counted and said once.
     fn score(&mut self, frame: &Frame, look: Look) -> Option<ScoredObservation> {
         let embedded = self.embedder.embed(&frame.pixels, &look.detection);
-        let ranking = match embedded {
-            Ok(embedding) => {
-                self.stats.embeddings.add_one();
-                self.gallery.current().rank(&embedding).map_err(|error| error.to_string())
-            }
-            Err(error) => Err(error.to_string()),
-        };
+        let ranking = embedded.and_then(|embedding| Ok(self.gallery.current().rank(&embedding)?));
         let ranking = match ranking {
-            Ok(ranking) => ranking,
-            Err(message) => {
-                self.stats.model_failures.add_one();
-                tracing::error!(camera = %self.camera, "embedding failed: {message}");
+            Ok(ranking) => {
+                self.embedder_trouble.works();
+                self.stats.embeddings.add_one();
+                ranking
+            }
+            Err(error) => {
+                self.embedder_trouble.failed(&self.stats.model_failures, &error.to_string());
                 return None;
             }
         };
         // A liveness model that fails gives no judgement; where it is enforced, that is never "live".
-        let liveness = self.liveness.as_mut().and_then(|model| {
-            model
-                .judge(&frame.pixels, &look.detection)
-                .map_err(|error| {
-                    self.stats.model_failures.add_one();
-                    tracing::error!(camera = %self.camera, "liveness failed: {error}");
-                })
-                .ok()
-        });
+        let liveness = match self.liveness.as_mut().map(|model| model.judge(&frame.pixels, &look.detection)) {
+            None => None,
+            Some(Ok(score)) => {
+                self.liveness_trouble.works();
+                Some(score)
+            }
+            Some(Err(error)) => {
+                self.liveness_trouble.failed(&self.stats.model_failures, &error.to_string());
+                None
+            }
+        };
         Some(ScoredObservation {
             track: look.track,
             seq: frame.seq,
@@ -163,11 +175,13 @@ fn event_of(
     clock: &dyn Clock,
 ) -> EventKind {
     let evidence = &decision.evidence;
+    // The others from this one: asking the calendar again would give distances a little off.
+    let captured_at = clock.wall(decision.captured_at);
     let detail = MatchDetail {
         camera: camera.clone(),
         track: decision.track,
-        captured_at: clock.wall(decision.captured_at),
-        decided_at: clock.wall(decision.decided_at),
+        captured_at,
+        decided_at: captured_at + decision.decided_at.since(decision.captured_at),
         similarity: evidence.similarity,
         threshold: terms.threshold,
         observations: evidence.observations,
@@ -179,7 +193,7 @@ fn event_of(
     match &decision.verdict {
         Verdict::Verified(person) => EventKind::Verified {
             person: person.clone(),
-            expires_at: clock.wall(decision.captured_at + terms.grant_valid),
+            expires_at: captured_at + terms.grant_valid,
             detail,
         },
         Verdict::Unknown(reason) => EventKind::Unknown { reason: *reason, detail },

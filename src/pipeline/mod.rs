@@ -23,8 +23,10 @@ mod embed;
 mod latest;
 mod looks;
 mod stats;
+mod trouble;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -36,7 +38,7 @@ pub use latest::{Closed, LatestReceiver, LatestSender, Nothing, latest};
 pub use stats::{Counter, Latency, Stats};
 
 use crate::camera::{OpenSource, SourceError};
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::decision::Decider;
 use crate::domain::CameraId;
 use crate::inference::{Detector, Embedder, LivenessModel};
@@ -47,6 +49,7 @@ use crate::vision::quality::Gates;
 use capture::Capture;
 use detect::Detect;
 use embed::Embed;
+use trouble::Trouble;
 
 /// Everything that one camera's pipeline is made of.
 pub struct Parts {
@@ -56,7 +59,8 @@ pub struct Parts {
     pub open: OpenSource,
     /// A camera that gives no frame for so long is lost.
     pub read_timeout: Duration,
-    /// True for a recording of which every frame is to be processed; false where the newest frame wins.
+    /// True for a recording of which every frame is to be processed, with its own time as the time; false where the
+    /// newest frame wins.
     pub keep_all: bool,
     /// Finds faces.
     pub detector: Box<dyn Detector>,
@@ -82,12 +86,13 @@ pub struct Parts {
     pub view: Option<Sender<Seen>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Disconnected when the pipeline is to end.
-    pub stop: Receiver<()>,
 }
 
-/// A pipeline at work.
+/// A pipeline at work. Dropping it stops it and waits for its end.
 pub struct Running {
+    /// Disconnected to stop the capture stage. The first field, so that it is dropped before the threads are
+    /// waited for.
+    stop: Option<Sender<()>>,
     capture: Thread<Result<(), SourceError>>,
     detect: Thread<()>,
     embed: Thread<()>,
@@ -122,6 +127,9 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
     let (work_in, work_out) = bounded(4);
     let (settled_in, settled_out) = bounded(64);
     let (ready_in, ready) = bounded(1);
+    let has_own_time = Arc::new(AtomicBool::new(false));
+    let (stop, stopped) = bounded(0);
+    let trouble = |doing| Trouble::new(doing, parts.announcer.clone());
 
     let embed = Embed {
         camera: parts.camera.clone(),
@@ -134,6 +142,9 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         terms: parts.terms,
         verdicts: verdicts.clone(),
         announcer: parts.announcer.clone(),
+        embedder_trouble: trouble("turning faces into numbers"),
+        liveness_trouble: trouble("telling faces from pictures"),
+        has_own_time: Arc::clone(&has_own_time),
         clock: Arc::clone(&parts.clock),
         stats: Arc::clone(&stats),
     };
@@ -147,6 +158,7 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         work: work_in,
         settled: settled_out,
         view: parts.view,
+        trouble: trouble("finding faces"),
         clock: Arc::clone(&parts.clock),
         stats: Arc::clone(&stats),
     };
@@ -155,38 +167,60 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         open: parts.open,
         read_timeout: parts.read_timeout,
         keep_all: parts.keep_all,
+        has_own_time,
         frames: frames_in,
         announcer: parts.announcer,
         clock: parts.clock,
         stats: Arc::clone(&stats),
-        stop: parts.stop,
+        stop: stopped,
         ready: ready_in,
     };
     // From the end of the stream to its beginning: if a thread cannot be had, those that run see their link close.
     let embed = thread::spawn("embed", move || embed.run())?;
     let detect = thread::spawn("detect", move || detect.run())?;
     let capture = thread::spawn("capture", move || capture.run())?;
-    Ok(Running { capture, detect, embed, ready, stats, verdicts })
+    Ok(Running { stop: Some(stop), capture, detect, embed, ready, stats, verdicts })
 }
 
 impl Running {
+    /// Asks the pipeline to end: the camera is let go, and what was captured before is still handled.
+    pub fn stop(&mut self) {
+        self.stop = None;
+    }
+
     /// True once the source has ended, or a stage has.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.capture.is_finished() || self.detect.is_finished() || self.embed.is_finished()
     }
 
-    /// Waits for all stages, each at most `within`, in the order of the stream.
+    /// Waits for all stages, together at most `within`. A stage that still runs then is left behind.
+    ///
+    /// A recording is waited for to its end, unless [`Running::stop`] was called before; a camera would be waited
+    /// for in vain.
     ///
     /// # Errors
-    /// The first fault in that order: a source that cannot work, a stage that panicked or does not end.
+    /// A stage that panicked; else a source that cannot work; else a stage that does not end. With several, the
+    /// first in the order of the stream.
     pub fn join(self, within: Duration) -> Result<Arc<Stats>, PipelineError> {
-        let captured = self.capture.join_within(within);
-        let detected = self.detect.join_within(within);
-        let embedded = self.embed.join_within(within);
-        captured??;
-        detected?;
-        embedded?;
-        Ok(self.stats)
+        let clock = SystemClock::new();
+        let left = || within.saturating_sub(clock.now().0);
+        let captured = self.capture.join_within(left());
+        let detected = self.detect.join_within(left());
+        let embedded = self.embed.join_within(left());
+        let (source, captured) = match captured {
+            Ok(source) => (source, Ok(())),
+            Err(error) => (Ok(()), Err(error)),
+        };
+        // Where one stage panics the others end early or wait in vain: the panic is the cause.
+        let (panicked, late): (Vec<_>, Vec<_>) = [captured, detected, embedded]
+            .into_iter()
+            .filter_map(Result::err)
+            .partition(|error| matches!(error, ThreadError::Panicked { .. }));
+        if let Some(panic) = panicked.into_iter().next() {
+            return Err(panic.into());
+        }
+        source?;
+        late.into_iter().next().map_or(Ok(self.stats), |late| Err(late.into()))
     }
 }
