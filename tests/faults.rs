@@ -201,15 +201,16 @@ fn a_model_that_keeps_failing_is_said_once_and_verifies_nobody() {
     let detector = Door { detector: Box::new(broken()), ..Door::new() };
     let embedder = Door { embedder: Box::new(broken()), ..Door::new() };
     let liveness = Door { liveness: Some(Box::new(broken())), ..Door::new() };
-    let degraded = |doing: &str| {
-        format!(
-            "0.0 degraded: {doing} keeps failing, so nobody is verified: the model m failed: out of memory"
-        )
+    let degraded = |doing: &str, so: &str| {
+        format!("0.0 degraded: {doing} keeps failing, so {so}: the model m failed: out of memory")
     };
     let beats = || scene(0, 2000, &[(ANN, 10)]).into_iter().chain(scene(2000, 4000, &[])).collect();
-    assert_eq!(detector.replay(beats()).lines(), [degraded("finding faces")]);
-    assert_eq!(embedder.replay(beats()).lines(), [degraded("turning faces into numbers")]);
-    let expected = [degraded("telling faces from pictures"), "2.7 rejected Ann LivenessUnknown".into()];
+    let expected = [degraded("finding faces", "nobody is seen")];
+    assert_eq!(detector.replay(beats()).lines(), expected);
+    let expected = [degraded("turning faces into numbers", "nobody is recognised")];
+    assert_eq!(embedder.replay(beats()).lines(), expected);
+    let unjudged = degraded("telling faces from pictures", "nobody is verified where that is enforced");
+    let expected = [unjudged, "2.7 rejected Ann LivenessUnknown".into()];
     assert_eq!(liveness.replay(beats()).lines(), expected);
 }
 

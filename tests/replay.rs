@@ -3,13 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use facewarden::clock::{Clock, Moment, SystemClock};
-use facewarden::decision::LivenessPolicy;
-use facewarden::domain::EventKind;
+use facewarden::decision::{AgreementDecider, Decider, LivenessPolicy};
+use facewarden::domain::{Decision, EventKind, ScoredObservation, TrackId};
 use facewarden::inference::{ScriptedEmbedder, ScriptedLiveness};
 
-use super::support::{ANN, BERT, Beat, Door, Heard, LONG, STRANGER, gallery, ms, scene};
+use super::support::{ANN, BERT, Beat, Door, Heard, LONG, STRANGER, eventually, gallery, ms, scene};
 
 /// Plays the scenes one after the other.
 fn check(door: Door, scenes: Vec<Vec<Beat>>, expected: &[&str]) -> Heard {
@@ -120,12 +122,41 @@ fn a_change_of_the_gallery_counts_from_the_next_look_on() {
     check(door, scenes, &expected);
 }
 
+/// Counts the looks that were taken in.
+struct Counted(AgreementDecider, Arc<AtomicU64>);
+
+impl Decider for Counted {
+    fn observe(&mut self, observation: &ScoredObservation, now: Moment) -> Option<Decision> {
+        let decision = self.0.observe(observation, now);
+        self.1.fetch_add(1, Ordering::Release);
+        decision
+    }
+
+    fn track_ended(&mut self, track: TrackId, now: Moment) -> Option<Decision> {
+        self.0.track_ended(track, now)
+    }
+
+    fn tick(&mut self, now: Moment) -> Vec<Decision> {
+        self.0.tick(now)
+    }
+
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
 #[test]
 fn evidence_from_before_a_change_of_the_gallery_does_not_count() {
     let door = Door::new();
     let (shared, without_ann) = (door.gallery.clone(), gallery(&[("Bert", BERT)]));
+    let looks = Arc::new(AtomicU64::new(0));
+    let taken = Arc::clone(&looks);
+    let door = Door { wrap: Box::new(move |decider| Box::new(Counted(decider, looks))), ..door };
     // Two of the three looks that are needed, then Ann is removed.
-    let remove = vec![Beat::Do(Box::new(move || shared.replace(without_ann)))];
+    let remove = vec![Beat::Do(Box::new(move || {
+        eventually("two looks", || taken.load(Ordering::Acquire) == 2);
+        shared.replace(without_ann);
+    }))];
     let scenes =
         vec![scene(0, 300, &[(ANN, 10)]), remove, scene(300, 2000, &[(ANN, 10)]), nobody(2000, 4000)];
     check(door, scenes, &["2.7 unknown NoMatch"]);

@@ -129,7 +129,7 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
     let (ready_in, ready) = bounded(1);
     let has_own_time = Arc::new(AtomicBool::new(false));
     let (stop, stopped) = bounded(0);
-    let trouble = |doing| Trouble::new(doing, parts.announcer.clone());
+    let trouble = |doing, consequence| Trouble::new(doing, consequence, parts.announcer.clone());
 
     let embed = Embed {
         camera: parts.camera.clone(),
@@ -142,8 +142,8 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         terms: parts.terms,
         verdicts: verdicts.clone(),
         announcer: parts.announcer.clone(),
-        embedder_trouble: trouble("turning faces into numbers"),
-        liveness_trouble: trouble("telling faces from pictures"),
+        embedder_trouble: trouble("turning faces into numbers", "nobody is recognised"),
+        liveness_trouble: trouble("telling faces from pictures", "nobody is verified where that is enforced"),
         has_own_time: Arc::clone(&has_own_time),
         clock: Arc::clone(&parts.clock),
         stats: Arc::clone(&stats),
@@ -158,7 +158,7 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         work: work_in,
         settled: settled_out,
         view: parts.view,
-        trouble: trouble("finding faces"),
+        trouble: trouble("finding faces", "nobody is seen"),
         clock: Arc::clone(&parts.clock),
         stats: Arc::clone(&stats),
     };

@@ -11,13 +11,15 @@ const FAILURES_IN_A_ROW: u32 = 5;
 pub(super) struct Trouble {
     /// For people: "finding faces".
     doing: &'static str,
+    /// For people: "nobody is seen".
+    consequence: &'static str,
     announcer: Announcer,
     failures_in_a_row: u32,
 }
 
 impl Trouble {
-    pub(super) fn new(doing: &'static str, announcer: Announcer) -> Self {
-        Self { doing, announcer, failures_in_a_row: 0 }
+    pub(super) fn new(doing: &'static str, consequence: &'static str, announcer: Announcer) -> Self {
+        Self { doing, consequence, announcer, failures_in_a_row: 0 }
     }
 
     /// It failed: counted, logged once a series, and told to others when it keeps failing.
@@ -28,7 +30,7 @@ impl Trouble {
             tracing::error!("{} failed: {message}", self.doing);
         }
         if self.failures_in_a_row == FAILURES_IN_A_ROW {
-            let message = format!("{} keeps failing, so nobody is verified: {message}", self.doing);
+            let message = format!("{} keeps failing, so {}: {message}", self.doing, self.consequence);
             self.announcer.announce(EventKind::Degraded { message });
         }
     }

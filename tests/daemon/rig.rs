@@ -154,7 +154,8 @@ impl Rig {
     /// As [`Rig::start`], and nobody reads its standard output.
     pub(super) fn start_unheard(&self, args: &[&str]) -> Daemon {
         let notify = self.path("notify");
-        let _ = fs::remove_file(&notify);
+        // Of the daemon before this one; that there was none is no fault.
+        fs::remove_file(&notify).ok();
         let socket = UnixDatagram::bind(&notify).unwrap();
         socket.set_read_timeout(Some(LONG)).unwrap();
         let log = self.path("log");
