@@ -35,8 +35,9 @@ impl Fitted {
     }
 }
 
-/// Scales the longer side down to `max_side` (never up), keeps the aspect ratio, and pads with black on the
-/// right and below until both sides are multiples of `multiple_of`.
+/// Scales the longer side down to `max_side`, or up to the next multiple of `multiple_of` where the picture is
+/// smaller; keeps the aspect ratio, and pads with black on the right and below until both sides are multiples of
+/// `multiple_of`.
 ///
 /// Stretching instead costs accuracy: it bends the landmarks of portrait photos.
 ///
@@ -50,7 +51,8 @@ impl Fitted {
 )]
 pub fn letterbox(picture: &RgbImage, max_side: u32, multiple_of: u32) -> Result<Fitted, ResizeError> {
     let (width, height) = picture.dimensions();
-    let scale = (max_side as f32 / width.max(height).max(1) as f32).min(1.0);
+    let longer = width.max(height).max(1);
+    let scale = longer.next_multiple_of(multiple_of).min(max_side) as f32 / longer as f32;
     let scaled = |side: u32| ((side as f32 * scale).round() as u32).max(1);
     let (inner_width, inner_height) = (scaled(width), scaled(height));
     let (outer_width, outer_height) =
@@ -124,14 +126,21 @@ mod tests {
     }
 
     #[test]
-    fn small_pictures_are_padded_not_enlarged() {
-        let mut picture = RgbImage::new(40, 33);
-        picture.put_pixel(39, 32, image::Rgb([1, 2, 3]));
+    fn a_picture_that_fits_is_only_padded() {
+        let mut picture = RgbImage::new(64, 33);
+        picture.put_pixel(63, 32, image::Rgb([1, 2, 3]));
         let fitted = letterbox(&picture, 320, 32).unwrap();
         assert_eq!(fitted.picture.dimensions(), (64, 64));
-        assert_eq!(fitted.picture.get_pixel(39, 32).0, [1, 2, 3]);
+        assert_eq!(fitted.picture.get_pixel(63, 32).0, [1, 2, 3]);
         assert_eq!(fitted.picture.get_pixel(63, 63).0, [0, 0, 0]);
         assert!((fitted.scale_x - 1.0).abs() < f32::EPSILON);
+    }
+
+    #[test]
+    fn a_small_picture_grows_to_the_next_multiple_at_most() {
+        let fitted = letterbox(&RgbImage::new(250, 125), 320, 32).unwrap();
+        assert_eq!(fitted.picture.dimensions(), (256, 128));
+        assert!((fitted.scale_x - 1.024).abs() < 1e-6 && (fitted.scale_y - 1.024).abs() < 1e-6);
     }
 
     #[test]

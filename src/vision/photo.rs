@@ -5,6 +5,8 @@ use std::io::Cursor;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
+use super::jpeg;
+
 /// The largest side of a photo, pixels.
 pub const MAX_SIDE_PX: u32 = 16_384;
 
@@ -55,8 +57,8 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, PhotoError> {
         return Err(PhotoError::NotAPicture);
     }
     // The decoder fills what is missing with grey, so half a face would be judged as if it were one.
-    if reader.format() == Some(ImageFormat::Jpeg) && !has_end_of_jpeg(bytes) {
-        return Err(PhotoError::Damaged("it has no end marker".to_owned()));
+    if reader.format() == Some(ImageFormat::Jpeg) {
+        jpeg::inspect(bytes).map_err(|error| PhotoError::Damaged(error.to_string()))?;
     }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_PIXELS * 8);
@@ -74,30 +76,6 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, PhotoError> {
     let mut picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
     picture.apply_orientation(orientation);
     Ok(if picture.color().has_alpha() { over_white(&picture) } else { picture.into_rgb8() })
-}
-
-/// Walks the markers of a JPEG file (ITU-T T.81, B.1.1) up to the end-of-image marker. Embedded thumbnails have one
-/// of their own, so that the last two bytes, or any search for the marker, say nothing.
-fn has_end_of_jpeg(bytes: &[u8]) -> bool {
-    let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|&byte| byte == 0xFF) {
-        rest = &rest[at + 1..];
-        let Some(&marker) = rest.first() else { return false };
-        match marker {
-            0xD9 => return true,
-            // A fill byte: the next one may be the marker.
-            0xFF => {}
-            // An escaped 0xFF of the picture's data, and markers without a segment.
-            0x00 | 0x01 | 0xD0..=0xD8 => rest = &rest[1..],
-            _ => {
-                let Some(&[high, low]) = rest.get(1..3) else { return false };
-                let length = usize::from(u16::from_be_bytes([high, low]));
-                let Some(behind) = rest.get(1 + length..) else { return false };
-                rest = behind;
-            }
-        }
-    }
-    false
 }
 
 fn damaged(error: ImageError) -> PhotoError {
