@@ -47,6 +47,8 @@ pub(super) fn measure(models: &ModelArgs, data: &Path) -> Result<Vec<Row>, Failu
             landmarks_in_frame: points,
             score: expected.score,
         };
+        let LiveScore(p_live) = liveness.judge(&picture, &theirs).or_exit(Exit::Internal)?;
+        live_given = live_given.max((p_live - expected.p_live).abs());
         let reference =
             Embedding::new(engine.embedder.digest(), expected.embedding.clone()).or_exit(Exit::Data)?;
         for (detection, list) in [(&face.detection, &mut own), (&theirs, &mut given)] {
