@@ -257,7 +257,9 @@ fn a_hook_gets_the_event_and_nothing_of_our_environment() {
     let stats = sink.stats();
     assert!(!sink.wants(&event(1, EventKind::CameraRecovered { camera: "x".parse().unwrap() })));
     let clock = SystemClock::new();
-    let expires_at = clock.wall(clock.now() + LONG);
+    // Written in milliseconds: what comes back has no more.
+    let soon = clock.wall(clock.now() + LONG).0.as_millisecond();
+    let expires_at = WallTime(jiff::Timestamp::from_millisecond(soon).unwrap());
     let sent = verified(5, expires_at);
     assert!(sink.wants(&sent));
     sink.deliver(&sent).unwrap();
