@@ -16,23 +16,24 @@ const MAX_DISTANCE_SQ: f64 = 18.47;
 /// A face does not grow or shrink by more than this factor against the prediction.
 const MAX_SIZE_RATIO: f32 = 1.5;
 
-/// The centre is no further from the prediction than this, in sizes of the face, and by so much more for each
-/// second since it was last seen (a change of pace within half a second comes to about that), up to a limit.
-const MAX_CENTRE_DISTANCE: f32 = 0.2;
-const MAX_CENTRE_DISTANCE_PER_SECOND: f32 = 1.0;
-const MAX_CENTRE_DISTANCE_EVER: f32 = 0.5;
+/// The same where somebody hidden may come out: further off, it may be them instead.
+const MAX_DISTANCE_SQ_CROWDED: f64 = 12.0;
+/// The same if, moreover, the face itself may just have vanished: it is covered, or was missed before.
+const MAX_DISTANCE_SQ_UNSURE: f64 = 7.0;
 
-/// A face does not move faster, in its own sizes per second; half a size is allowed for the detector's jitter.
-/// A runner close to a wide lens comes to about 6.
-const MAX_SPEED: f32 = 8.0;
-
-/// A second choice counts as nearly as good unless its cost (minus twice the log-likelihood) is higher by this:
-/// e^4, about 55 to 1. At 12 there are nearly twice as many tracks and, in the simulation, no fewer mistakes.
+/// A second explanation counts as nearly as good unless its cost (minus twice the log-likelihood) is higher by
+/// this: e^4, about 55 to 1.
 const CLEAR_ADVANTAGE: f64 = 8.0;
 
-/// The same limits where somebody may be hidden beside or behind this face.
-const CROWDED_CENTRE_DISTANCE: f32 = 0.2;
-const CROWDED_SIZE_RATIO: f32 = 1.25;
+/// Cost of not finding a face that was found in the frame before: a detector misses about 7 %, -2 ln(0.07).
+const MISSED_COST: f64 = 5.3;
+/// Cost of not finding a face that was missed in the frame before: misses come in runs, -2 ln(0.6).
+const MISSED_AGAIN_COST: f64 = 1.0;
+/// Cost of not finding a face that another one covers: as likely as not, -2 ln(0.5), and less.
+const COVERED_COST: f64 = 0.5;
+/// Cost of a face that nobody expected, in the unit of [`Misfit::cost`]: about one in fifty frames somewhere in a
+/// region of a few faces.
+const NEW_COST: f64 = 6.0;
 
 /// A track as association sees it.
 pub(super) struct Expected<'a> {
@@ -40,14 +41,30 @@ pub(super) struct Expected<'a> {
     pub motion: &'a Motion,
     /// The predicted box.
     pub rect: Rect,
-    /// The box it was last seen at.
-    pub last_rect: Rect,
-    /// Seconds since then.
-    pub unseen_s: f32,
     /// Somebody may be hidden beside or behind it.
     pub is_crowded: bool,
-    /// It was seen in the frame before, and that was recent.
+    /// It was seen in the frame before.
     pub is_fresh: bool,
+    /// Another face covers its predicted box.
+    pub is_covered: bool,
+}
+
+impl Expected<'_> {
+    fn max_distance_sq(&self) -> f64 {
+        match (self.is_crowded, self.is_covered || !self.is_fresh) {
+            (false, _) => MAX_DISTANCE_SQ,
+            (true, false) => MAX_DISTANCE_SQ_CROWDED,
+            (true, true) => MAX_DISTANCE_SQ_UNSURE,
+        }
+    }
+
+    fn missed_cost(&self) -> f64 {
+        match (self.is_covered, self.is_fresh) {
+            (true, _) => COVERED_COST,
+            (false, true) => MISSED_COST,
+            (false, false) => MISSED_AGAIN_COST,
+        }
+    }
 }
 
 /// What became of a track.
@@ -71,20 +88,10 @@ struct Judged {
 
 /// `None` where the detection is nowhere near.
 fn judge(track: &Expected<'_>, rect: Rect, min_iou: f32) -> Option<Judged> {
-    let size = mean_size(track.rect, rect);
-    let distance = track.rect.centre().distance(rect.centre());
-    let iou = track.rect.iou(rect);
     let misfit = misfit_near(track.motion, track.rect, rect)?;
-    let ratio = size_ratio(track.rect, rect);
-    let moved = track.last_rect.centre().distance(rect.centre());
-    let max_distance = (MAX_CENTRE_DISTANCE + MAX_CENTRE_DISTANCE_PER_SECOND * track.unseen_s)
-        .min(if track.is_crowded { CROWDED_CENTRE_DISTANCE } else { MAX_CENTRE_DISTANCE_EVER });
-    let is_allowed = iou >= min_iou
-        && misfit.distance_sq <= MAX_DISTANCE_SQ
-        && ratio <= MAX_SIZE_RATIO
-        && distance <= max_distance * size
-        && moved <= (0.5 + MAX_SPEED * track.unseen_s) * size
-        && (!track.is_crowded || (track.is_fresh && ratio <= CROWDED_SIZE_RATIO));
+    let is_allowed = track.rect.iou(rect) >= min_iou
+        && misfit.distance_sq <= track.max_distance_sq()
+        && size_ratio(track.rect, rect) <= MAX_SIZE_RATIO;
     Some(Judged { cost: misfit.cost, is_allowed })
 }
 
@@ -93,6 +100,39 @@ fn misfit_near(course: &Motion, predicted: Rect, rect: Rect) -> Option<Misfit> {
     let is_near =
         predicted.iou(rect) > 0.0 || predicted.centre().distance(rect.centre()) <= mean_size(predicted, rect);
     is_near.then(|| course.misfit(rect))
+}
+
+/// What is known about one frame: all costs, and the best explanation.
+struct Explained<'a, 'b> {
+    tracks: &'a [Expected<'b>],
+    judged: Vec<Vec<Option<Judged>>>,
+    detection_of: Vec<Option<usize>>,
+    track_of: Vec<Option<usize>>,
+}
+
+impl Explained<'_, '_> {
+    fn cost(&self, track: usize, detection: usize) -> Option<f64> {
+        self.judged[track][detection].map(|pair| pair.cost)
+    }
+
+    /// How much more the frame costs if `track` is not at `own` but at `elsewhere`.
+    fn extra_elsewhere(&self, track: usize, own: usize, elsewhere: usize) -> Option<f64> {
+        let moved = self.cost(track, elsewhere)? - self.cost(track, own)?;
+        let Some(other) = self.track_of[elsewhere] else { return Some(moved) };
+        let others = self.cost(other, elsewhere)?;
+        // The other one is then at `own`, or missed while a new face is at `own`.
+        let gone = NEW_COST + self.tracks[other].missed_cost();
+        Some(moved - others + self.cost(other, own).map_or(gone, |swapped| swapped.min(gone)))
+    }
+
+    /// How much more the frame costs if `other` is at the detection `own` of `track`, and `track` is missed.
+    fn extra_taken(&self, track: usize, own: usize, other: usize) -> Option<f64> {
+        let moved = self.cost(other, own)? - self.cost(track, own)? + self.tracks[track].missed_cost();
+        match self.detection_of[other] {
+            Some(left) => Some(moved + NEW_COST - self.cost(other, left)?),
+            None => Some(moved - self.tracks[other].missed_cost()),
+        }
+    }
 }
 
 /// The fate of each track. `hidden` are the predicted courses of people out of sight, who may be what was
@@ -107,35 +147,38 @@ pub(super) fn associate(
         .iter()
         .map(|track| detections.iter().map(|d| judge(track, d.box_in_frame, min_iou)).collect())
         .collect();
-    let assigned = assign(tracks.len(), detections.len(), &|track, detection| {
+    let detection_of = assign(tracks.len(), detections.len(), &|track, detection| {
         judged[track][detection].filter(|pair| pair.is_allowed).map(|pair| pair.cost)
     });
+    let mut track_of = vec![None; detections.len()];
+    for (track, detection) in detection_of.iter().enumerate() {
+        if let Some(detection) = *detection {
+            track_of[detection] = Some(track);
+        }
+    }
+    let frame = Explained { tracks, judged, detection_of, track_of };
 
     let mut fates = vec![Fate::Unseen; tracks.len()];
-    for (track, detection) in assigned.into_iter().enumerate() {
-        let Some(detection) = detection else { continue };
-        let Some(own) = judged[track][detection] else { continue };
-        let is_rival = |other: Option<Judged>| other.is_some_and(|o| o.cost - own.cost < CLEAR_ADVANTAGE);
-        let rival_detection = (0..detections.len()).any(|d| d != detection && is_rival(judged[track][d]));
-        let mut rival_track = false;
+    for (track, own) in frame.detection_of.iter().enumerate() {
+        let Some(own) = *own else { continue };
+        let is_rival = |extra: Option<f64>| extra.is_some_and(|extra| extra < CLEAR_ADVANTAGE);
+        let mut is_contested = (0..detections.len())
+            .any(|other| other != own && is_rival(frame.extra_elsewhere(track, own, other)));
         for other in (0..tracks.len()).filter(|&other| other != track) {
-            if is_rival(judged[other][detection]) {
-                rival_track = true;
+            if is_rival(frame.extra_taken(track, own, other)) {
+                is_contested = true;
                 // It may have been this one: unless a detection of its own settles that, it cannot go on.
-                if fates[other] == Fate::Unseen {
+                if frame.detection_of[other].is_none() {
                     fates[other] = Fate::Contested;
                 }
             }
         }
-        let seen_at = detections[detection].box_in_frame;
-        let rival_hidden = hidden.iter().any(|course| {
-            misfit_near(course, course.rect(), seen_at).is_some_and(|m| m.cost - own.cost < CLEAR_ADVANTAGE)
+        let own_cost = frame.cost(track, own).unwrap_or(f64::INFINITY) - tracks[track].missed_cost();
+        let seen_at = detections[own].box_in_frame;
+        is_contested |= hidden.iter().any(|course| {
+            is_rival(misfit_near(course, course.rect(), seen_at).map(|misfit| misfit.cost - own_cost))
         });
-        fates[track] = if rival_detection || rival_track || rival_hidden {
-            Fate::Contested
-        } else {
-            Fate::Continues(detection)
-        };
+        fates[track] = if is_contested { Fate::Contested } else { Fate::Continues(own) };
     }
     fates
 }

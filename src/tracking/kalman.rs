@@ -19,13 +19,18 @@ struct Noise {
     drift: f64,
 }
 
-/// Assumed: detectors place a steady face to a few hundredths of its size, and people at a door move at up to
-/// about two face heights a second and change that by as much within a second or two.
-const CENTRE: Noise = Noise { measured: 0.05, first_rate: 1.5, agitation: 1.5, drift: 0.0 };
+/// Detectors place a steady face to a few hundredths of its size, and people at a door move at up to about two
+/// face heights a second and change that by as much within a second or two.
+const CENTRE_X: Noise = Noise { measured: 0.05, first_rate: 1.5, agitation: 2.0, drift: 0.0 };
+/// Walking bobs a head by up to a third of its height, twice a second.
+const CENTRE_Y: Noise = Noise { measured: 0.05, first_rate: 1.0, agitation: 4.0, drift: 0.0 };
 /// Walking up from two metres at 1 m/s makes a face grow by half in a second.
-const LN_HEIGHT: Noise = Noise { measured: 0.06, first_rate: 0.4, agitation: 0.4, drift: 0.0 };
+const LN_HEIGHT: Noise = Noise { measured: 0.08, first_rate: 0.4, agitation: 0.4, drift: 0.0 };
 /// A turning head gets narrower; that has no lasting rate.
-const LN_ASPECT: Noise = Noise { measured: 0.08, first_rate: 0.0, agitation: 0.0, drift: 0.15 };
+const LN_ASPECT: Noise = Noise { measured: 0.10, first_rate: 0.0, agitation: 0.0, drift: 0.15 };
+
+/// A rate fades to 1/e of itself in so many seconds unless measurements uphold it.
+const RATE_LASTS_S: f64 = 0.5;
 
 /// A value, its rate of change, and their covariance.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +54,7 @@ impl Filter {
     }
 
     /// Moves on by `dt` seconds, with white-noise acceleration (Bar-Shalom, Li, Kirubarajan 2001, chapter 6.2).
+    /// The rate then fades: heads sway and bob, so a rate seen now says little about half a second later.
     fn predict(&mut self, dt: f64, unit: f64, noise: &Noise) {
         let agitation = (noise.agitation * unit).powi(2);
         let drift = (noise.drift * unit).powi(2);
@@ -57,6 +63,10 @@ impl Filter {
             2.0 * dt * self.covar + dt * dt * self.rate_var + agitation * dt.powi(3) / 3.0 + drift * dt;
         self.covar += dt * self.rate_var + agitation * dt * dt / 2.0;
         self.rate_var += agitation * dt;
+        let kept = (-dt / RATE_LASTS_S).exp();
+        self.rate *= kept;
+        self.covar *= kept;
+        self.rate_var *= kept * kept;
     }
 
     /// Takes a measurement in.
@@ -110,8 +120,8 @@ impl Motion {
         let [x, y, ln_height, ln_aspect] = measure(rect);
         let height = f64::from(rect.height());
         Self {
-            x: Filter::new(x, height, &CENTRE),
-            y: Filter::new(y, height, &CENTRE),
+            x: Filter::new(x, height, &CENTRE_X),
+            y: Filter::new(y, height, &CENTRE_Y),
             ln_height: Filter::new(ln_height, 1.0, &LN_HEIGHT),
             ln_aspect: Filter::new(ln_aspect, 1.0, &LN_ASPECT),
         }
@@ -124,8 +134,8 @@ impl Motion {
     /// Moves on by `dt` seconds, 0 and up.
     pub(super) fn predict(&mut self, dt: f64) {
         let height = self.height();
-        self.x.predict(dt, height, &CENTRE);
-        self.y.predict(dt, height, &CENTRE);
+        self.x.predict(dt, height, &CENTRE_X);
+        self.y.predict(dt, height, &CENTRE_Y);
         self.ln_height.predict(dt, 1.0, &LN_HEIGHT);
         self.ln_aspect.predict(dt, 1.0, &LN_ASPECT);
     }
@@ -134,8 +144,8 @@ impl Motion {
     pub(super) fn correct(&mut self, rect: Rect) {
         let [x, y, ln_height, ln_aspect] = measure(rect);
         let height = self.height();
-        self.x.correct(x, height, &CENTRE);
-        self.y.correct(y, height, &CENTRE);
+        self.x.correct(x, height, &CENTRE_X);
+        self.y.correct(y, height, &CENTRE_Y);
         self.ln_height.correct(ln_height, 1.0, &LN_HEIGHT);
         self.ln_aspect.correct(ln_aspect, 1.0, &LN_ASPECT);
     }
@@ -145,8 +155,8 @@ impl Motion {
         let [x, y, ln_height, ln_aspect] = measure(rect);
         let height = self.height();
         let parts = [
-            self.x.surprise(x, height, &CENTRE),
-            self.y.surprise(y, height, &CENTRE),
+            self.x.surprise(x, height, &CENTRE_X),
+            self.y.surprise(y, height, &CENTRE_Y),
             self.ln_height.surprise(ln_height, 1.0, &LN_HEIGHT),
             self.ln_aspect.surprise(ln_aspect, 1.0, &LN_ASPECT),
         ];
@@ -164,11 +174,6 @@ impl Motion {
             to_f32(self.x.value + width / 2.0),
             to_f32(self.y.value + height / 2.0),
         )
-    }
-
-    /// Standard deviation of the estimated centre along its less certain axis, in pixels.
-    pub(super) fn centre_sd(&self) -> f32 {
-        to_f32(self.x.value_var.max(self.y.value_var).sqrt())
     }
 }
 

@@ -43,8 +43,9 @@ use kalman::Motion;
 /// The most tracks alive at once; past it the one that was not seen for longest ends.
 pub const MAX_TRACKS: usize = 128;
 
-/// A track beside which somebody may be hidden survives no longer step between two frames than this.
-const CROWDED_MAX_STEP: Duration = Duration::from_millis(350);
+/// A face that is not found while another one covers so much of its predicted box is hidden behind it, or has
+/// lost its detection to it: detectors stop finding faces that are covered by about a third.
+const COVERED: f32 = 0.15;
 
 /// How faces are followed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -119,9 +120,9 @@ impl Tracker {
         for live in &mut self.live {
             live.motion.predict(step.as_secs_f64());
         }
-        let fates = self.fates(at, step, previous, &intake.detections);
+        let fates = self.fates(at, previous, &intake.detections);
         let predicted: Vec<Rect> = self.live.iter().map(|live| live.motion.rect()).collect();
-        let crowded: Vec<bool> = (0..self.live.len()).map(|at_index| self.is_crowded(at_index, at)).collect();
+        let is_covered = |rect: Rect| intake.detections.iter().any(|d| covered(rect, d.box_in_frame) > COVERED);
 
         let mut taken = vec![false; intake.detections.len()];
         let mut kept = Vec::with_capacity(self.live.len());
@@ -132,7 +133,7 @@ impl Tracker {
                     live.see(at, intake.detections[detection], self.settings.confirm_after);
                     kept.push(live);
                 }
-                Fate::Unseen if !crowded[index] && predicted[index].is_sound() => {
+                Fate::Unseen if predicted[index].is_sound() && !is_covered(predicted[index]) => {
                     if live.track.last_seen < at {
                         live.miss(predicted[index]);
                     }
@@ -174,30 +175,25 @@ impl Tracker {
         std::mem::take(&mut self.live).into_iter().map(|live| live.track).collect()
     }
 
-    fn fates(&self, at: Moment, step: Duration, previous: Option<Moment>, seen: &[Detection]) -> Vec<Fate> {
+    fn fates(&self, at: Moment, previous: Option<Moment>, seen: &[Detection]) -> Vec<Fate> {
         let expected: Vec<Expected<'_>> = self
             .live
             .iter()
-            .map(|live| {
+            .enumerate()
+            .map(|(index, live)| {
                 let rect = live.motion.rect();
+                let is_covered = (0..self.live.len())
+                    .any(|other| other != index && covered(rect, self.live[other].motion.rect()) > COVERED);
                 Expected {
+                    is_covered,
                     motion: &live.motion,
                     rect,
-                    last_rect: live.seen.box_in_frame,
-                    unseen_s: at.since(live.track.last_seen).as_secs_f32(),
                     is_crowded: self.crowd.covers(rect, at),
-                    is_fresh: previous == Some(live.track.last_seen) && step <= CROWDED_MAX_STEP,
+                    is_fresh: previous == Some(live.track.last_seen),
                 }
             })
             .collect();
         associate(&expected, &self.crowd.courses(at), seen, self.settings.min_iou)
-    }
-
-    /// Whether the track of this index touches another one, or a place where somebody may be hidden.
-    fn is_crowded(&self, index: usize, at: Moment) -> bool {
-        let own = self.live[index].reach();
-        self.crowd.covers(own, at)
-            || self.live.iter().enumerate().any(|(other, live)| other != index && live.reach().iou(own) > 0.0)
     }
 
     /// Ends what was not seen for too long.
@@ -263,10 +259,11 @@ impl Live {
             .landmarks_in_frame
             .map(|p| Point::new(to.x1 + (p.x - from.x1) * scale_x, to.y1 + (p.y - from.y1) * scale_y));
     }
+}
 
-    /// Where it may be: the predicted box with two standard deviations around it.
-    fn reach(&self) -> Rect {
-        let rect = self.motion.rect();
-        inflated(rect, 2.0 * self.motion.centre_sd() + 0.1 * rect.area().sqrt())
-    }
+/// Which part of `rect` the other box covers, 0..=1.
+fn covered(rect: Rect, by: Rect) -> f32 {
+    let shared =
+        Rect::new(rect.x1.max(by.x1), rect.y1.max(by.y1), rect.x2.min(by.x2), rect.y2.min(by.y2));
+    shared.area() / rect.area()
 }

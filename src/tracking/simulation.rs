@@ -74,47 +74,59 @@ impl Walker {
 
 /// What a camera and a detector make of the truth.
 pub(super) struct Optics {
-    /// Chance that a visible face is not found.
+    /// Part of the frames in which a visible face is not found, 0..1.
     pub miss: f32,
-    /// Standard deviation of the boxes, in face sizes.
+    /// Chance that a face that was just missed is missed again: misses come in runs.
+    pub miss_again: f32,
+    /// Standard deviation of a box's width and of its height, in parts of them.
     pub jitter: f32,
+    /// Standard deviation of its centre, in face heights.
+    pub centre_jitter: f32,
     /// A face with more of its area covered than this is not found.
     pub max_covered: f32,
     /// Of two found faces that overlap more than this, one at random is suppressed.
     pub nms_iou: f32,
 }
 
-/// Each found face with the index of its person, in random order.
+/// Each found face with the index of its person, in random order. `missed` tells for each person whether it was
+/// missed in the frame before, and is brought up to date.
 pub(super) fn look(
     people: &[Walker],
     now: f32,
     optics: &Optics,
+    missed: &mut [bool],
     random: &mut Random,
 ) -> Vec<(usize, Detection)> {
     let truths: Vec<Rect> = people.iter().map(|person| person.truth(now)).collect();
-    let covered = |who: usize, by: usize| {
-        let (a, b) = (truths[who], truths[by]);
-        let shared = Rect::new(a.x1.max(b.x1), a.y1.max(b.y1), a.x2.min(b.x2), a.y2.min(b.y2));
-        shared.area() / a.area()
-    };
+    let first_miss = optics.miss * (1.0 - optics.miss_again) / (1.0 - optics.miss);
     let mut found: Vec<(usize, Detection)> = Vec::new();
     let mut order: Vec<usize> = (0..people.len()).collect();
     for i in (1..order.len()).rev() {
         order.swap(i, usize::try_from(random.next() % (i as u64 + 1)).expect("small"));
     }
     for who in order {
-        let is_hidden = (0..people.len())
-            .any(|by| people[by].depth < people[who].depth && covered(who, by) > optics.max_covered);
-        if is_hidden || random.chance(optics.miss) {
+        let is_hidden = (0..people.len()).any(|by| {
+            people[by].depth < people[who].depth && covered(truths[who], truths[by]) > optics.max_covered
+        });
+        missed[who] = random.chance(if missed[who] { optics.miss_again } else { first_miss });
+        if is_hidden || missed[who] {
             continue;
         }
-        let height = people[who].height * (1.0 + optics.jitter * random.normal());
-        let centre = truths[who].centre();
-        let off = optics.jitter * people[who].height;
-        let rect = face(centre.x + off * random.normal(), centre.y + off * random.normal(), height);
+        let rect = jittered(truths[who], optics, random);
         if found.iter().all(|(other, _)| truths[*other].iou(truths[who]) <= optics.nms_iou) {
             found.push((who, detection(rect, random.between(0.5, 1.0))));
         }
     }
     found
+}
+
+/// The box that a detector puts on a face that is really at `truth`.
+pub(super) fn jittered(truth: Rect, optics: &Optics, random: &mut Random) -> Rect {
+    let height = truth.height();
+    let off = optics.centre_jitter * height;
+    let centre = truth.centre();
+    let (x, y) = (centre.x + off * random.normal(), centre.y + off * random.normal());
+    let half_width = 0.5 * truth.width() * (optics.jitter * random.normal()).exp();
+    let half_height = 0.5 * height * (optics.jitter * random.normal()).exp();
+    Rect::new(x - half_width, y - half_height, x + half_width, y + half_height)
 }
