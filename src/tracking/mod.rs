@@ -122,7 +122,8 @@ impl Tracker {
         }
         let fates = self.fates(at, previous, &intake.detections);
         let predicted: Vec<Rect> = self.live.iter().map(|live| live.motion.rect()).collect();
-        let is_covered = |rect: Rect| intake.detections.iter().any(|d| covered(rect, d.box_in_frame) > COVERED);
+        let is_covered =
+            |rect: Rect| intake.detections.iter().any(|d| covered(rect, d.box_in_frame) > COVERED);
 
         let mut taken = vec![false; intake.detections.len()];
         let mut kept = Vec::with_capacity(self.live.len());
@@ -263,7 +264,6 @@ impl Live {
 
 /// Which part of `rect` the other box covers, 0..=1.
 fn covered(rect: Rect, by: Rect) -> f32 {
-    let shared =
-        Rect::new(rect.x1.max(by.x1), rect.y1.max(by.y1), rect.x2.min(by.x2), rect.y2.min(by.y2));
+    let shared = Rect::new(rect.x1.max(by.x1), rect.y1.max(by.y1), rect.x2.min(by.x2), rect.y2.min(by.y2));
     shared.area() / rect.area()
 }
