@@ -88,7 +88,8 @@ pub struct Camera {
     /// Pixel format to ask a device for; `auto` takes the first it has of mjpg, nv12, yuyv, grey.
     #[serde(default)]
     pub format: PixelFormat,
-    /// A device that gives no frame for so long counts as lost and is opened again.
+    /// A device that gives no frame for so long counts as lost and is opened again. For its first frame it has
+    /// 15 seconds, or this if it is longer.
     #[serde(default = "Camera::default_read_timeout_ms")]
     pub read_timeout_ms: u64,
     /// `real`: a file is played at its own rate and late frames are skipped, as with a camera. `max`: every

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use image::{RgbImage, imageops};
+
 use super::super::engine::{Engine, ModelArgs, read_photo};
 use super::super::exit::{Exit, Failure, OrExit};
 use super::{Row, read};
 use crate::clock::{Clock, SystemClock};
 use crate::domain::{Detection, Embedding};
 use crate::inference::{Detector, Embedder};
+use crate::vision::quality::assess;
 
 /// Folds of the customary evaluation.
 const FOLDS: usize = 10;
@@ -28,7 +31,48 @@ pub(super) fn measure(models: &ModelArgs, data: &Path) -> Result<Vec<Row>, Failu
         let models = ModelArgs { detector: detector.to_owned(), ..models.clone() };
         rows.extend(accuracy(&models, &data.join("lfw-dev/images"), &pairs)?);
     }
+    rows.push(gates(models, &data.join("lfw-dev/images"), &pairs)?);
     Ok(rows)
+}
+
+/// Makes a photo worse.
+type Change = fn(&RgbImage) -> RgbImage;
+
+/// How many faces pass the default quality gates: as they are, blurred, and darkened. Each 20th pair's first photo.
+fn gates(models: &ModelArgs, images: &Path, pairs: &[(&str, &str, bool)]) -> Result<Row, Failure> {
+    let mut engine = Engine::load(models)?;
+    let kinds: [(&str, Change); 5] = [
+        ("as they are", RgbImage::clone),
+        ("blur 2.5 px", |picture| imageops::blur(picture, 2.5)),
+        ("blur 4 px", |picture| imageops::blur(picture, 4.0)),
+        ("light x0.25", |picture| darkened(picture, 0.25)),
+        ("light x0.08", |picture| darkened(picture, 0.08)),
+    ];
+    let (mut usable, mut seen) = ([0_usize; 5], 0_usize);
+    for (file, ..) in pairs.iter().step_by(20) {
+        let picture = read_photo(&images.join(file)).or_exit(Exit::NoInput)?;
+        let faces = engine.detector.detect(&picture).or_exit(Exit::Internal)?;
+        let Some(face) = faces.first() else { continue };
+        seen += 1;
+        for (count, (_, change)) in usable.iter_mut().zip(kinds) {
+            let gates = super::super::engine::gates(&crate::config::Quality::default());
+            *count += usize::from(assess(&change(&picture), face, &gates).is_usable());
+        }
+    }
+    let shares: Vec<String> =
+        kinds.iter().zip(usable).map(|((name, _), count)| format!("{name} {count}")).collect();
+    Ok(Row::new(&format!("faces of {seen} that pass the quality gates"), shares.join(", "), ""))
+}
+
+fn darkened(picture: &RgbImage, factor: f32) -> RgbImage {
+    let mut picture = picture.clone();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a part of a byte is a byte"
+    )]
+    picture.iter_mut().for_each(|value| *value = (f32::from(*value) * factor) as u8);
+    picture
 }
 
 fn pair(line: &str) -> Option<(&str, &str, bool)> {
