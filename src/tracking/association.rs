@@ -18,8 +18,12 @@ const MAX_SIZE_RATIO: f32 = 1.5;
 
 /// The same where somebody hidden may come out: further off, it may be them instead.
 const MAX_DISTANCE_SQ_CROWDED: f64 = 12.0;
-/// The same if, moreover, the face itself may just have vanished: it is covered, or was missed before.
-const MAX_DISTANCE_SQ_UNSURE: f64 = 7.0;
+/// The same if, moreover, the face itself may just have vanished behind another that covers it.
+const MAX_DISTANCE_SQ_COVERED: f64 = 7.0;
+
+/// A face that has touched another one lately is found no further from its prediction than this, in face sizes:
+/// whoever was behind it must have moved further than that to be seen at all.
+const MAX_COMPANY_DISTANCE: f32 = 0.25;
 
 /// A second explanation counts as nearly as good unless its cost (minus twice the log-likelihood) is higher by
 /// this: e^4, about 55 to 1.
@@ -47,14 +51,16 @@ pub(super) struct Expected<'a> {
     pub is_fresh: bool,
     /// Another face covers its predicted box.
     pub is_covered: bool,
+    /// It has touched another face lately.
+    pub has_company: bool,
 }
 
 impl Expected<'_> {
     fn max_distance_sq(&self) -> f64 {
-        match (self.is_crowded, self.is_covered || !self.is_fresh) {
+        match (self.is_crowded, self.is_covered) {
             (false, _) => MAX_DISTANCE_SQ,
             (true, false) => MAX_DISTANCE_SQ_CROWDED,
-            (true, true) => MAX_DISTANCE_SQ_UNSURE,
+            (true, true) => MAX_DISTANCE_SQ_COVERED,
         }
     }
 
@@ -89,9 +95,12 @@ struct Judged {
 /// `None` where the detection is nowhere near.
 fn judge(track: &Expected<'_>, rect: Rect, min_iou: f32) -> Option<Judged> {
     let misfit = misfit_near(track.motion, track.rect, rect)?;
+    let distance = track.rect.centre().distance(rect.centre());
     let is_allowed = track.rect.iou(rect) >= min_iou
         && misfit.distance_sq <= track.max_distance_sq()
-        && size_ratio(track.rect, rect) <= MAX_SIZE_RATIO;
+        && size_ratio(track.rect, rect) <= MAX_SIZE_RATIO
+        && (track.is_fresh || !track.is_crowded)
+        && (!track.has_company || distance <= MAX_COMPANY_DISTANCE * mean_size(track.rect, rect));
     Some(Judged { cost: misfit.cost, is_allowed })
 }
 

@@ -47,6 +47,9 @@ pub const MAX_TRACKS: usize = 128;
 /// lost its detection to it: detectors stop finding faces that are covered by about a third.
 const COVERED: f32 = 0.15;
 
+/// Somebody whom a face has touched may be behind it for so long.
+const COMPANY_LASTS: Duration = Duration::from_secs(5);
+
 /// How faces are followed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrackerSettings {
@@ -83,6 +86,8 @@ struct Live {
     /// Predicted to the newest frame.
     motion: Motion,
     hits: u32,
+    /// When it last overlapped another face, or took the place of one that had.
+    touched: Option<Moment>,
 }
 
 /// Follows the faces of one camera.
@@ -127,6 +132,7 @@ impl Tracker {
 
         let mut taken = vec![false; intake.detections.len()];
         let mut kept = Vec::with_capacity(self.live.len());
+        let mut ended_company: Vec<(Rect, Moment)> = Vec::new();
         for (index, mut live) in std::mem::take(&mut self.live).into_iter().enumerate() {
             match fates[index] {
                 Fate::Continues(detection) => {
@@ -144,6 +150,7 @@ impl Tracker {
                     let place =
                         if predicted[index].is_sound() { predicted[index] } else { live.seen.box_in_frame };
                     self.crowd.lost(place, live.motion, at);
+                    ended_company.extend(live.touched.map(|touched| (place, touched)));
                     ended.push(live.track);
                 }
             }
@@ -151,8 +158,11 @@ impl Tracker {
         self.live = kept;
         for (detection, _) in intake.detections.iter().zip(taken).filter(|(_, taken)| !taken) {
             self.crowd.appeared(detection.box_in_frame, at);
-            self.start(at, *detection, &mut ended);
+            let inherited = ended_company.iter().filter(|(place, _)| place.iou(detection.box_in_frame) > 0.0);
+            let touched = inherited.map(|(_, touched)| *touched).max();
+            self.start(at, *detection, touched, &mut ended);
         }
+        self.note_touches(at);
         let in_sight: Vec<Rect> =
             self.live.iter().filter(|l| l.track.last_seen == at).map(|l| l.seen.box_in_frame).collect();
         self.crowd.settle(&in_sight, at);
@@ -187,6 +197,7 @@ impl Tracker {
                     .any(|other| other != index && covered(rect, self.live[other].motion.rect()) > COVERED);
                 Expected {
                     is_covered,
+                    has_company: live.touched.is_some_and(|touched| at.since(touched) <= COMPANY_LASTS),
                     motion: &live.motion,
                     rect,
                     is_crowded: self.crowd.covers(rect, at),
@@ -195,6 +206,16 @@ impl Tracker {
             })
             .collect();
         associate(&expected, &self.crowd.courses(at), seen, self.settings.min_iou)
+    }
+
+    /// Notes who overlaps whom, also where a face is only predicted.
+    fn note_touches(&mut self, at: Moment) {
+        let boxes: Vec<Rect> = self.live.iter().map(|live| live.track.detection.box_in_frame).collect();
+        for (index, live) in self.live.iter_mut().enumerate() {
+            if (0..boxes.len()).any(|other| other != index && boxes[index].iou(boxes[other]) > 0.0) {
+                live.touched = Some(at);
+            }
+        }
     }
 
     /// Ends what was not seen for too long.
@@ -212,7 +233,7 @@ impl Tracker {
         self.live.retain(|live| !is_overdue(live));
     }
 
-    fn start(&mut self, at: Moment, detection: Detection, ended: &mut Vec<Track>) {
+    fn start(&mut self, at: Moment, detection: Detection, touched: Option<Moment>, ended: &mut Vec<Track>) {
         if self.live.len() >= MAX_TRACKS {
             let longest_unseen =
                 (0..self.live.len()).min_by_key(|&i| (self.live[i].track.last_seen, self.live[i].track.id));
@@ -228,6 +249,7 @@ impl Tracker {
             seen: detection,
             motion: Motion::new(detection.box_in_frame),
             hits: 1,
+            touched,
         });
     }
 }
