@@ -68,7 +68,7 @@ impl Row {
 /// Runs the benchmarks and prints a table.
 ///
 /// # Errors
-/// If a model, a picture or the data cannot be read.
+/// If the test pictures are not found; a part that cannot be measured is a line of the table.
 pub fn run(args: &Args) -> Outcome {
     let pictures = args.pictures.clone().or_else(checkout_pictures).ok_or_else(|| {
         Failure::new(Exit::NoInput, "the test pictures were not found: name their folder with --pictures")
@@ -78,14 +78,19 @@ pub fn run(args: &Args) -> Outcome {
     for part in parts {
         eprintln!("measuring: {part:?}");
         let data = args.data.as_deref();
-        match (part, data) {
-            (Part::Pair, _) => rows.extend(speed::pair(&args.models, &pictures)?),
-            (Part::Frame, _) => rows.extend(speed::frame(&args.models, &pictures)?),
-            (Part::Start, _) => rows.extend(process::start(&pictures)?),
-            (Part::Parity, Some(data)) => rows.extend(parity::measure(&args.models, data)?),
-            (Part::Lfw, Some(data)) => rows.extend(lfw::measure(&args.models, data)?),
-            (Part::Video, Some(data)) => rows.extend(process::video(data)?),
-            (_, None) => eprintln!("left out: {part:?} needs --data"),
+        let measured = match (part, data) {
+            (Part::Pair, _) => speed::pair(&args.models, &pictures),
+            (Part::Frame, _) => speed::frame(&args.models, &pictures),
+            (Part::Start, _) => process::start(&pictures),
+            (Part::Parity, Some(data)) => parity::measure(&args.models, data),
+            (Part::Lfw, Some(data)) => lfw::measure(&args.models, data),
+            (Part::Video, Some(data)) => process::video(data),
+            (_, None) => Err(Failure::new(Exit::NoInput, "it needs --data")),
+        };
+        // What cannot be measured is said in its place, and takes nothing else with it.
+        match measured {
+            Ok(measured) => rows.extend(measured),
+            Err(failure) => rows.push(Row::new(&format!("{part:?}"), format!("not measured: {failure}"), "")),
         }
     }
     let machine = machine();
