@@ -7,7 +7,6 @@ use crate::domain::{Landmarks, Point, Rect};
 /// inside the picture where it sticks out, cut where it is larger than the picture. `None` if nothing is left.
 #[must_use]
 #[expect(
-    clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "all values are cut to the picture's sides first"
@@ -16,13 +15,19 @@ pub fn crop_around(face: Rect, scale: f32, width: u32, height: u32) -> Option<Cr
     if !face.is_sound() || width < 2 || height < 2 {
         return None;
     }
-    let (right_most, lowest) = ((width - 1) as f32, (height - 1) as f32);
-    let scale = scale.min(right_most / face.width()).min(lowest / face.height());
-    let (wide, high) = (face.width() * scale, face.height() * scale);
-    let centre = face.centre();
-    let left = (centre.x - wide / 2.0).clamp(0.0, right_most - wide.min(right_most));
-    let top = (centre.y - high / 2.0).clamp(0.0, lowest - high.min(lowest));
-    let (left, top, right, bottom) = (left as u32, top as u32, (left + wide) as u32, (top + high) as u32);
+    // A box that just fits must come out at the last pixel, not a rounding error before it.
+    const ROUNDING: f64 = 1e-6;
+    let (right_most, lowest) = (f64::from(width - 1), f64::from(height - 1));
+    let (face_wide, face_high) =
+        (f64::from(face.x2) - f64::from(face.x1), f64::from(face.y2) - f64::from(face.y1));
+    let scale = f64::from(scale).min(right_most / face_wide).min(lowest / face_high);
+    let (wide, high) = (face_wide * scale, face_high * scale);
+    let (centre_x, centre_y) = (f64::from(face.x1) + face_wide / 2.0, f64::from(face.y1) + face_high / 2.0);
+    let left = (centre_x - wide / 2.0).clamp(0.0, (right_most - wide).max(0.0));
+    let top = (centre_y - high / 2.0).clamp(0.0, (lowest - high).max(0.0));
+    let pixel = |v: f64| (v + ROUNDING) as u32;
+    let (right, bottom) = (pixel(left + wide), pixel(top + high));
+    let (left, top) = (pixel(left), pixel(top));
     let crop = Crop {
         left,
         top,
@@ -72,6 +77,20 @@ mod tests {
     fn moved_inside_at_the_edge() {
         let crop = crop_around(Rect::new(0.0, 0.0, 100.0, 100.0), 2.0, 1000, 1000).unwrap();
         assert_eq!(crop, Crop { left: 0, top: 0, width: 201, height: 201 });
+    }
+
+    #[test]
+    fn a_crop_as_high_as_the_picture_reaches_its_last_row() {
+        for tenth in 0_u16..1500 {
+            let high = 100.0 + f32::from(tenth) / 10.0;
+            let face = Rect::new(84.032, 20.0, 178.184, 20.0 + high);
+            let crop = crop_around(face, 2.7, 250, 250).unwrap();
+            assert!(crop.height >= 249, "{high}: {crop:?}");
+            assert!(
+                crop.height == 250
+                    || f64::from(face.y2 - face.y1) * 249.0 / f64::from(face.y2 - face.y1) < 249.0
+            );
+        }
     }
 
     #[test]

@@ -49,18 +49,29 @@ fn gates(models: &ModelArgs, images: &Path, pairs: &[(&str, &str, bool)]) -> Res
         ("light x0.08", |picture| darkened(picture, 0.08)),
     ];
     let (mut usable, mut seen) = ([0_usize; 5], 0_usize);
+    let mut sharpness: [Vec<f64>; 5] = Default::default();
     for (file, ..) in pairs.iter().step_by(20) {
         let picture = read_photo(&images.join(file)).or_exit(Exit::NoInput)?;
         let faces = engine.detector.detect(&picture).or_exit(Exit::Internal)?;
         let Some(face) = faces.first() else { continue };
         seen += 1;
-        for (count, (_, change)) in usable.iter_mut().zip(kinds) {
+        for (kind, (_, change)) in kinds.iter().enumerate() {
             let gates = super::super::engine::gates(&crate::config::Quality::default());
-            *count += usize::from(assess(&change(&picture), face, &gates).is_usable());
+            let quality = assess(&change(&picture), face, &gates);
+            usable[kind] += usize::from(quality.is_usable());
+            sharpness[kind].push(quality.sharpness.into());
         }
     }
-    let shares: Vec<String> =
-        kinds.iter().zip(usable).map(|((name, _), count)| format!("{name} {count}")).collect();
+    let shares: Vec<String> = kinds
+        .iter()
+        .zip(usable)
+        .zip(sharpness)
+        .map(|(((name, _), count), mut sharpness)| {
+            sharpness.sort_by(f64::total_cmp);
+            let at = |percent: usize| sharpness.get(sharpness.len() * percent / 100).copied().unwrap_or(0.0);
+            format!("{name} {count} (sharpness p2 {:.4}, p50 {:.4}, p98 {:.4})", at(2), at(50), at(98))
+        })
+        .collect();
     Ok(Row::new(&format!("faces of {seen} that pass the quality gates"), shares.join(", "), ""))
 }
 
