@@ -1,8 +1,9 @@
 //! Which detection continues which track.
 //!
-//! A detection continues a track only where nothing else is nearly as likely: an optimal assignment is found,
-//! and each pair of it that has a rival (another track for the detection, or another detection for the track)
-//! is then thrown out. Where it belongs is one place, [`judge`]: a check of appearance would be added there.
+//! A frame is explained as a whole: each track has a detection or is missed, each detection continues a track or
+//! is new, and all of that has a cost, minus twice its log-likelihood. Each pair of the cheapest explanation is then
+//! thrown out if moving, swapping or leaving out one other track costs hardly more. Where a detection may belong
+//! at all is one place, [`judge`]: a check of appearance would be added there.
 
 use crate::domain::{Detection, Rect};
 
@@ -16,27 +17,22 @@ const MAX_DISTANCE_SQ: f64 = 18.47;
 /// A face does not grow or shrink by more than this factor against the prediction.
 const MAX_SIZE_RATIO: f32 = 1.5;
 
-/// The same where somebody hidden may come out: further off, it may be them instead.
-const MAX_DISTANCE_SQ_CROWDED: f64 = 12.0;
-/// The same if, moreover, the face itself may just have vanished behind another that covers it.
-const MAX_DISTANCE_SQ_COVERED: f64 = 7.0;
-
 /// A face that has touched another one lately is found no further from its prediction than this, in face sizes:
 /// whoever was behind it must have moved further than that to be seen at all.
-const MAX_COMPANY_DISTANCE: f32 = 0.25;
+const MAX_COMPANY_DISTANCE: f32 = 0.3;
 
 /// A second explanation counts as nearly as good unless its cost (minus twice the log-likelihood) is higher by
 /// this: e^4, about 55 to 1.
 const CLEAR_ADVANTAGE: f64 = 8.0;
 
-/// Cost of not finding a face that was found in the frame before: a detector misses about 7 %, -2 ln(0.07).
+/// Cost of not finding a face that was found in the frame before: measured in 6 to 7 % of frames, -2 ln(0.07).
 const MISSED_COST: f64 = 5.3;
 /// Cost of not finding a face that was missed in the frame before: misses come in runs, -2 ln(0.6).
 const MISSED_AGAIN_COST: f64 = 1.0;
-/// Cost of not finding a face that another one covers: as likely as not, -2 ln(0.5), and less.
+/// Cost of not finding a face that another one covers: assumed four times in five, -2 ln(0.8).
 const COVERED_COST: f64 = 0.5;
-/// Cost of a face that nobody expected, in the unit of [`Misfit::cost`]: about one in fifty frames somewhere in a
-/// region of a few faces.
+/// Cost of a face that nobody expected, as a density over the same four numbers as [`Misfit::cost`]: assumed
+/// about one in fifty frames, within a region of a few faces.
 const NEW_COST: f64 = 6.0;
 
 /// A track as association sees it.
@@ -56,14 +52,6 @@ pub(super) struct Expected<'a> {
 }
 
 impl Expected<'_> {
-    fn max_distance_sq(&self) -> f64 {
-        match (self.is_crowded, self.is_covered) {
-            (false, _) => MAX_DISTANCE_SQ,
-            (true, false) => MAX_DISTANCE_SQ_CROWDED,
-            (true, true) => MAX_DISTANCE_SQ_COVERED,
-        }
-    }
-
     fn missed_cost(&self) -> f64 {
         match (self.is_covered, self.is_fresh) {
             (true, _) => COVERED_COST,
@@ -97,7 +85,7 @@ fn judge(track: &Expected<'_>, rect: Rect, min_iou: f32) -> Option<Judged> {
     let misfit = misfit_near(track.motion, track.rect, rect)?;
     let distance = track.rect.centre().distance(rect.centre());
     let is_allowed = track.rect.iou(rect) >= min_iou
-        && misfit.distance_sq <= track.max_distance_sq()
+        && misfit.distance_sq <= MAX_DISTANCE_SQ
         && size_ratio(track.rect, rect) <= MAX_SIZE_RATIO
         && (track.is_fresh || !track.is_crowded)
         && (!track.has_company || distance <= MAX_COMPANY_DISTANCE * mean_size(track.rect, rect));

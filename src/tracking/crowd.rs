@@ -1,11 +1,12 @@
 //! People who may be hidden behind others.
 //!
-//! When a track is lost while touching another face, its person is probably still there, out of sight. When a
+//! When a track is lost while another face covers it, its person is probably still there, out of sight. When a
 //! face then turns up in that place, nobody can tell by position alone whether it is the one who stayed in sight
-//! or the one who was hidden. So the place is remembered: a track in it survives no gap and no leap, and ends
-//! rather than being handed to somebody else. For as long as the hidden person may simply be walking on, their
-//! predicted course also competes for detections, without ever getting one. A place is given up when a face appears beside the one that stayed
-//! (the hidden person came out), when nobody has been in it for a while, or when it has been kept for long.
+//! or the one who was hidden. So the place is remembered: a track in it survives no gap, and ends rather than
+//! being handed to somebody else. For as long as the hidden person may simply be walking on, their predicted
+//! course also competes for detections, without ever getting one. A place is given up when a face appears beside
+//! the one that stayed (the hidden person came out), when nobody has been in it for a while, or when it has been
+//! kept for long.
 
 use std::time::Duration;
 

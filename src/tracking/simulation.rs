@@ -56,6 +56,10 @@ pub(super) struct Walker {
     pub depth: f32,
     /// Way points: when (seconds), and where (x in pixels).
     pub legs: Vec<(f32, f32)>,
+    /// How the face grows in each second, in parts of `height`.
+    pub growth: f32,
+    /// How far the head goes up and down with the steps, twice a second, in face heights.
+    pub bob: f32,
 }
 
 impl Walker {
@@ -68,7 +72,9 @@ impl Walker {
                 x = x0 + (x1 - x0) * part;
             }
         }
-        face(x, self.y, self.height)
+        let height = self.height * (1.0 + self.growth * now);
+        let bob = self.bob * height * (4.0 * std::f32::consts::PI * now + self.depth).sin();
+        face(x, self.y + bob, height)
     }
 }
 

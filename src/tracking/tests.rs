@@ -99,7 +99,8 @@ fn meeting(random: &mut Random) -> (Vec<Walker>, f32) {
                 (leave + 2.0, stop + onward * random.between(0.3, 1.6) * height * 2.0),
             ];
             ends = ends.max(leave + 2.0);
-            Walker { y: 300.0 + random.between(0.0, 0.6) * height, height: size, depth: f32::from(who), legs }
+            let y = 300.0 + random.between(0.0, 0.6) * height;
+            Walker { y, height: size, depth: f32::from(who), legs, growth: 0.0, bob: 0.0 }
         })
         .collect();
     (people, ends)
@@ -122,57 +123,104 @@ fn meet(seed: u64, miss: f32) -> (usize, usize) {
     (whom.values().filter(|people| people.len() > 1).count(), whom.len())
 }
 
-#[test]
-fn meetings_never_join_two_people() {
-    let mut tracks = 0;
-    for seed in 0..3000 {
-        let miss = [0.0, 0.05, 0.1][usize::try_from(seed % 3).expect("small")];
+/// How many of so many meetings joined two people, and how many tracks there were.
+fn meetings(first_seed: u64, how_many: u64, miss: f32) -> (usize, usize) {
+    (first_seed..first_seed + how_many).fold((0, 0), |(bad, tracks), seed| {
         let (joined, of) = meet(seed, miss);
-        assert_eq!(joined, 0, "meeting {seed}");
-        tracks += of;
-    }
+        (bad + usize::from(joined > 0), tracks + of)
+    })
+}
+
+#[test]
+fn meetings_do_not_join_two_people() {
+    let (bad, tracks) = meetings(0, 1000, 0.0);
+    assert_eq!(bad, 0, "a pair of faces that is always found when it can be seen");
     // Not by giving everybody a new id all the time.
-    assert!(tracks < 3000 * 20, "{tracks} tracks in 3000 meetings");
+    assert!(tracks < 6500, "{tracks} tracks in 1000 meetings");
+    // Where faces are also missed at random, someone else may be in the predicted place just then.
+    for (miss, most_bad, most_tracks) in [(0.05, 4, 7500), (0.1, 6, 8500)] {
+        let (bad, tracks) = meetings(0, 1000, miss);
+        assert!(bad <= most_bad, "{bad} of 1000 meetings with {miss} missed joined two people");
+        assert!(tracks < most_tracks, "{tracks} tracks in 1000 meetings with {miss} missed");
+    }
 }
 
 #[test]
 #[ignore = "a measurement: half a minute"]
 fn how_often_meetings_join_two_people() {
     for (regime, miss) in [0.0, 0.05, 0.1, 0.3].into_iter().enumerate() {
-        let (mut bad, mut tracks) = (vec![], 0);
-        for seed in 0..5_000 {
-            let (joined, of) = meet(seed + 1_000_000 * (u64::try_from(regime).expect("small") + 1), miss);
-            tracks += of;
-            if joined > 0 {
-                bad.push(seed);
-            }
+        let first_seed = 1_000_000 * (u64::try_from(regime).expect("small") + 1);
+        let (bad, tracks) = meetings(first_seed, 5000, miss);
+        println!("misses {miss}: {bad} of 5000 meetings joined two people, {tracks} tracks");
+    }
+}
+
+/// A detector as it was measured on 4.2 s of a street scene (1080p, 25 frames a second, faces of 75 to 140
+/// pixels found at 320 pixels a side; 271 frames in which one of six faces was followed). Jitter is the standard
+/// deviation of second differences of neighbouring frames, divided by the root of 6: centre 0.026 of the face
+/// height across and 0.039 down (walking included), ln(height) 0.029, ln(width) 0.025. 14 % of the frames were
+/// missed, in runs of 1 to 7 and 2.6 on average; faces went up and down by up to 0.3 of their height.
+const STREET: Optics = Optics {
+    miss: 0.14,
+    miss_again: 0.62,
+    jitter: 0.03,
+    centre_jitter: 0.03,
+    max_covered: 0.35,
+    nms_iou: 0.3,
+};
+
+#[test]
+fn people_who_walk_up_side_by_side_keep_their_ids() {
+    for fps in [25.0, 12.5] {
+        let (mut tracks, mut whole) = (0, 0);
+        for seed in 0..200_u64 {
+            let mut random = Random(seed);
+            let people: Vec<Walker> = (0..3_u8)
+                .map(|who| {
+                    let x = 300.0 + 220.0 * f32::from(who);
+                    let legs = vec![(0.0, x), (4.0, x + random.between(-40.0, 40.0))];
+                    let bob = random.between(0.05, 0.15);
+                    Walker { y: 500.0, height: 90.0, depth: f32::from(who), legs, growth: 0.1, bob }
+                })
+                .collect();
+            let (whom, ids) = run(&people, 4.0, fps, &STREET, &mut random);
+            assert!(whom.values().all(|people| people.len() == 1), "seed {seed}: {whom:?}");
+            tracks += whom.len();
+            whole += ids.values().filter(|ids| ids.len() == 1).count();
         }
-        println!("misses {miss}: {} of 5000 meetings joined two people, {tracks} tracks", bad.len());
+        assert!(whole > 520, "{whole} of 600 people kept one id at {fps} frames a second");
+        assert!(tracks < 700, "{tracks} tracks of 600 people at {fps} frames a second");
     }
 }
 
 #[test]
 fn people_who_pass_at_a_distance_keep_their_ids() {
-    for seed in 0..200 {
-        let mut random = Random(seed);
-        let walker = |y: f32, from: f32, to: f32| Walker {
-            y,
-            height: 100.0,
-            depth: y,
-            legs: vec![(0.0, from), (4.0, to)],
-        };
-        let people = [walker(200.0, 100.0, 700.0), walker(340.0, 700.0, 100.0)];
-        let optics = Optics {
-            miss: 0.07,
-            miss_again: 0.6,
-            jitter: 0.07,
-            centre_jitter: 0.04,
-            max_covered: 0.5,
-            nms_iou: 0.4,
-        };
-        let (whom, ids) = run(&people, 4.0, 15.0, &optics, &mut random);
-        assert_eq!(whom.len(), 2, "seed {seed}: {whom:?}");
-        assert!(ids.values().all(|ids| ids.len() == 1));
+    for (jitter, most_tracks) in [(0.02, 400), (0.07, 408)] {
+        let mut tracks = 0;
+        for seed in 0..200 {
+            let mut random = Random(seed);
+            let walker = |y: f32, from: f32, to: f32| Walker {
+                y,
+                height: 100.0,
+                depth: y,
+                legs: vec![(0.0, from), (4.0, to)],
+                growth: 0.0,
+                bob: 0.0,
+            };
+            let people = [walker(200.0, 100.0, 700.0), walker(340.0, 700.0, 100.0)];
+            let optics = Optics {
+                miss: 0.0,
+                miss_again: 0.0,
+                jitter,
+                centre_jitter: 0.6 * jitter,
+                max_covered: 0.5,
+                nms_iou: 0.4,
+            };
+            let (whom, _) = run(&people, 4.0, 15.0, &optics, &mut random);
+            assert!(whom.values().all(|people| people.len() == 1), "seed {seed}: {whom:?}");
+            tracks += whom.len();
+        }
+        assert!(tracks <= most_tracks, "{tracks} tracks of 400 people, jitter {jitter}");
     }
 }
 
@@ -245,7 +293,9 @@ fn the_prediction_carries_box_and_landmarks_on() {
         tracker.update(at_seconds(0.1 * f32::from(frame)), &[detection(face(x, 100.0, 100.0), 0.9)]);
     }
     let missed = tracker.update(at_seconds(1.1), &[]).tracks[0].detection;
-    assert!((missed.box_in_frame.centre().x - 210.0).abs() < 3.0, "{missed:?}");
+    // 20 px on from where it was seen, less what a fading rate makes of it.
+    let x = missed.box_in_frame.centre().x;
+    assert!((203.0..212.0).contains(&x), "{missed:?}");
     let nose = missed.landmarks_in_frame[2];
     assert!((nose.x - missed.box_in_frame.centre().x).abs() < 0.1, "the nose stays in the middle: {nose:?}");
 }
