@@ -269,7 +269,7 @@ impl Default for Quality {
     fn default() -> Self {
         Self {
             min_width_px: 40.0,
-            min_sharpness: 0.01,
+            min_sharpness: 0.05,
             min_luma: 15.0,
             max_luma: 235.0,
             min_frontality: 0.35,

@@ -30,7 +30,8 @@ pub struct Gates {
 /// Judges one face.
 ///
 /// Sharpness is the mean squared difference of neighbouring pixels over the variance of luma, on the aligned face
-/// at 56 x 56: independent of brightness and contrast, about 0.05 and up for a sharp face, towards 0 with blur.
+/// at 56 x 56: independent of brightness and contrast. 0.10 to 0.54 on press photos with faces about 100 pixels wide,
+/// 0.02 to 0.11 once they are blurred by 4 pixels (`facewarden bench --only lfw`).
 #[must_use]
 pub fn assess(picture: &RgbImage, detection: &Detection, gates: &Gates) -> Quality {
     let width_px = detection.box_in_frame.width();
