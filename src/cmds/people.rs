@@ -3,12 +3,13 @@
 use super::daemon::GLANCE_MS;
 use super::exit::Failure;
 use super::gallery::store_failure;
+use crate::clock::WallTime;
 use crate::config::{self, Metric};
 use crate::domain::{EventKind, ModelDigest};
 use crate::inference::{Embedder, OrtEmbedder};
 use crate::matching::{Gallery, GalleryEntry, GalleryMetric, SharedGallery};
 use crate::pipeline::Announcer;
-use crate::store::{Fingerprint, Loaded, Store};
+use crate::store::{Fingerprint, Loaded, RecordId, Store};
 
 /// Follows a gallery folder.
 pub(super) struct PeopleWatch {
@@ -18,6 +19,8 @@ pub(super) struct PeopleWatch {
     metric: GalleryMetric,
     dimension: usize,
     seen: Option<Fingerprint>,
+    /// Who is served: which files, in which state.
+    served: Option<Vec<(RecordId, WallTime, usize)>>,
     /// What is wrong with the gallery, as last said.
     trouble: Vec<String>,
     /// The folder could not be read at the last look, and nobody is recognised.
@@ -44,6 +47,7 @@ impl PeopleWatch {
             metric,
             dimension,
             seen: None,
+            served: None,
             trouble: Vec::new(),
             is_shut: false,
             glances_per_check,
@@ -125,7 +129,12 @@ impl PeopleWatch {
                 gallery.skipped()
             ));
         }
-        self.gallery.replace(gallery);
+        // A file that was set aside changes the folder and nobody who is served: evidence under way stays good.
+        let served = loaded.people.iter().map(|p| (p.id, p.changed, p.templates.len())).collect();
+        if self.is_shut || self.served.as_ref() != Some(&served) {
+            self.gallery.replace(gallery);
+        }
+        self.served = Some(served);
         self.is_shut = false;
         self.seen = Some(loaded.fingerprint);
     }
