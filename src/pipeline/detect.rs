@@ -122,7 +122,7 @@ impl Detect {
             Ok(found) => {
                 self.trouble.works();
                 self.stats.detected.add_one();
-                (0..found.len()).for_each(|_| self.stats.faces.add_one());
+                self.stats.faces.add(found.len());
                 Some((Frame { camera, seq, captured_at, pixels }, found))
             }
             Err(error) => {
@@ -171,7 +171,7 @@ impl Detect {
         match self.work.try_send(work) {
             Ok(()) => true,
             Err(TrySendError::Full(work)) => {
-                work.looks.iter().for_each(|_| self.stats.looks_dropped.add_one());
+                self.stats.looks_dropped.add(work.looks.len());
                 *ended = work.ended;
                 true
             }

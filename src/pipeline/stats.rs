@@ -11,7 +11,12 @@ pub struct Counter(Arc<AtomicU64>);
 impl Counter {
     /// One more.
     pub fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add(1);
+    }
+
+    /// So many more.
+    pub fn add(&self, count: usize) {
+        self.0.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// The number.
