@@ -10,7 +10,7 @@ use super::exit::{Exit, Failure, OrExit};
 use super::people::PeopleWatch;
 use crate::camera::{SourceError, opener};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, LivenessMode, Speed};
+use crate::config::{self, Config, LivenessMode, Speed};
 use crate::decision::{AgreementDecider, LivenessPolicy, Policy};
 use crate::domain::{EventKind, Threshold};
 use crate::inference::{
@@ -77,7 +77,7 @@ pub fn watch(config: &Config, extras: Extras, shutdown: &Shutdown) -> Result<Arc
         keep_all: camera.speed == Speed::Max,
         detector: Box::new(models.detector),
         min_detect_interval: Duration::from_secs_f64(0.9 / config.detection.max_fps),
-        tracker: Tracker::new(tracker_settings(config)),
+        tracker: Tracker::new(tracker_settings(&config.tracking)),
         gates: gates(&config.quality),
         embedder: Box::new(models.embedder),
         liveness: models.liveness.map(|model| Box::new(model) as Box<dyn LivenessModel>),
@@ -216,11 +216,12 @@ fn policy(config: &Config, threshold: Threshold) -> Policy {
     }
 }
 
-fn tracker_settings(config: &Config) -> TrackerSettings {
+/// The tracker's settings of the configuration.
+pub(super) fn tracker_settings(tracking: &config::Tracking) -> TrackerSettings {
     TrackerSettings {
-        confirm_after: config.tracking.confirm_after,
-        max_missed: Duration::from_millis(config.tracking.max_missed_ms),
-        min_iou: config.tracking.min_iou,
+        confirm_after: tracking.confirm_after,
+        max_missed: Duration::from_millis(tracking.max_missed_ms),
+        min_iou: tracking.min_iou,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, RgbImage};
 
+use super::super::daemon::tracker_settings;
 use super::super::engine::{Engine, ModelArgs, model_failure, read_photo};
 use super::super::exit::{Exit, Failure, OrExit};
 use super::process::{Used, run_to_end};
@@ -15,7 +16,7 @@ use crate::clock::{Clock, Moment, SystemClock};
 use crate::domain::Payload;
 use crate::inference::{Detector, Embedder, LivenessModel, OrtLiveness};
 use crate::sys::process::{resident_bytes, thread_cpu_time};
-use crate::tracking::{Tracker, TrackerSettings};
+use crate::tracking::Tracker;
 use crate::vision::decode::decode;
 use crate::vision::quality::assess;
 use crate::vision::resize::{Sampling, resize};
@@ -71,11 +72,7 @@ pub(super) fn frame(models: &ModelArgs, pictures: &Path) -> Result<Vec<Row>, Fai
     let jpeg = camera_frame(&pictures.join("obama2.jpg"))?;
     let mut engine = Engine::load(models)?;
     let mut liveness = OrtLiveness::load(&models.folders(), "liveness").map_err(model_failure)?;
-    let mut tracker = Tracker::new(TrackerSettings {
-        confirm_after: 2,
-        max_missed: Duration::from_millis(700),
-        min_iou: 0.25,
-    });
+    let mut tracker = Tracker::new(tracker_settings(&crate::config::Tracking::default()));
     let gates = super::super::engine::gates(&crate::config::Quality::default());
     let (mut decoded, mut detected, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     for n in 0..WARM_RUNS {
