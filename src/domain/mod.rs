@@ -2,6 +2,7 @@
 //!
 //! Plain data and the newtypes that make wrong values impossible. No I/O, no threads, no clock.
 
+mod calibration;
 mod decision;
 mod embedding;
 mod event;
@@ -11,6 +12,7 @@ mod names;
 mod observation;
 mod score;
 
+pub use calibration::{Calibration, Estimate, InvalidCalibration, RatePoint, Tail};
 pub use decision::{Decision, Evidence, Reason, Verdict};
 pub use embedding::{Embedding, EmbeddingError, ModelDigest};
 pub use event::{Event, EventKind, MatchDetail, SCHEMA};
