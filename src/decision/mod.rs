@@ -58,6 +58,7 @@
 //! again only after having been away for the whole cooldown.
 
 mod agreement;
+pub mod challenge;
 mod looks;
 mod policy;
 #[cfg(test)]

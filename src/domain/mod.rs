@@ -3,6 +3,7 @@
 //! Plain data and the newtypes that make wrong values impossible. No I/O, no threads, no clock.
 
 mod calibration;
+mod challenge;
 mod decision;
 mod embedding;
 mod event;
@@ -10,9 +11,11 @@ mod frame;
 mod geometry;
 mod names;
 mod observation;
+mod pose;
 mod score;
 
 pub use calibration::{Calibration, Estimate, InvalidCalibration, RatePoint, Tail};
+pub use challenge::ChallengeFault;
 pub use decision::{Decision, Evidence, Reason, Verdict};
 pub use embedding::{Embedding, EmbeddingError, ModelDigest};
 pub use event::{Event, EventKind, MatchDetail, SCHEMA};
@@ -22,4 +25,5 @@ pub use names::{CameraId, InvalidName, PersonId, TrackId};
 pub use observation::{
     Detection, LiveScore, Observation, Quality, QualityFault, ScoredObservation, Track, TrackState,
 };
+pub use pose::{Pose, Prompt};
 pub use score::{Candidate, NotAScore, Similarity, Threshold};

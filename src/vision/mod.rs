@@ -12,6 +12,7 @@ pub mod landmarks;
 pub mod letterbox;
 pub mod nms;
 pub mod photo;
+pub mod pose;
 pub mod quality;
 pub mod resize;
 pub mod tensor;

@@ -5,6 +5,7 @@
 use image::RgbImage;
 
 use super::align::{ARCFACE_112, SimilarityTransform, warp};
+use super::pose::{NOSE_ALONG, face_shape};
 use super::tensor::luma;
 use crate::domain::{Detection, Landmarks, Quality, QualityFault};
 
@@ -79,26 +80,11 @@ pub fn assess(picture: &RgbImage, detection: &Detection, gates: &Gates) -> Quali
 /// mouth corners, across and along the face, against the distances of a frontal face.
 #[must_use]
 pub fn frontality(landmarks: &Landmarks) -> f32 {
-    let [left_eye, right_eye, nose, left_mouth, right_mouth] = *landmarks;
-    let middle = |a: crate::domain::Point, b: crate::domain::Point| {
-        crate::domain::Point::new(f32::midpoint(a.x, b.x), f32::midpoint(a.y, b.y))
-    };
-    let (eyes, mouth) = (middle(left_eye, right_eye), middle(left_mouth, right_mouth));
-    let (across_x, across_y) = (right_eye.x - left_eye.x, right_eye.y - left_eye.y);
-    let across = across_x.hypot(across_y);
-    let (down_x, down_y) = (mouth.x - eyes.x, mouth.y - eyes.y);
-    let down = down_x.hypot(down_y);
-    if across < 1e-3 || down < 1e-3 {
-        return 0.0;
-    }
-    // Nose relative to the line from the eyes' middle to the mouth's middle, in eye distances...
-    let yaw = ((nose.x - eyes.x) * down_y - (nose.y - eyes.y) * down_x) / (down * across);
-    // ... and along it: 0 at the eyes, 1 at the mouth, 0.49 in the frontal template.
-    let along = ((nose.x - eyes.x) * down_x + (nose.y - eyes.y) * down_y) / (down * down);
-    let yaw_part = 1.0 - (yaw.abs() / 0.5).min(1.0);
-    let pitch_part = 1.0 - ((along - 0.49).abs() / 0.49).min(1.0);
+    let Some(shape) = face_shape(landmarks) else { return 0.0 };
+    let yaw_part = 1.0 - (shape.nose_across.abs() / 0.5).min(1.0);
+    let pitch_part = 1.0 - ((shape.nose_along - NOSE_ALONG).abs() / NOSE_ALONG).min(1.0);
     // In profile the eyes come close together: the face becomes narrow for its height (0.87 when frontal).
-    let narrow_part = (across / down / 0.6).min(1.0);
+    let narrow_part = (shape.across_over_down / 0.6).min(1.0);
     (yaw_part * pitch_part.sqrt() * narrow_part).clamp(0.0, 1.0)
 }
 
