@@ -167,7 +167,7 @@ proptest! {
 
     #[test]
     fn values_in_any_order_of_size_never_panic(value in any::<f64>(), key in prop::sample::select(vec![
-        "decision: {window_ms: ", "decision: {min_agreeing: ", "detection: {max_fps: ", "quality: {max_luma: ",
+        "decision: {window_ms: ", "decision: {min_looks: ", "detection: {max_fps: ", "quality: {max_luma: ",
         "decision: {min_margin: ", "detection: {max_side_px: ",
     ])) {
         for value in [value.to_string(), value.trunc().abs().to_string(), format!("{value:e}")] {

@@ -10,10 +10,9 @@ use crossbeam_channel::{Receiver, bounded};
 use facewarden::camera::scripted::{Scripted, Step};
 use facewarden::camera::{FrameSource, OpenSource, SourceError};
 use facewarden::clock::{Clock, Moment, SimulatedClock, SystemClock};
-use facewarden::decision::Decider;
+use facewarden::decision::{Decider, Said};
 use facewarden::domain::{
-    CapturedFrame, Decision, Detection, Embedding, LiveScore, ModelDigest, Payload, ScoredObservation,
-    TrackId,
+    CapturedFrame, Detection, Embedding, LiveScore, ModelDigest, Payload, Scene, ScoredObservation, TrackId,
 };
 use facewarden::inference::{
     Detector, Embedder, InferenceError, LivenessModel, ScriptedDetector, ScriptedEmbedder,
@@ -263,16 +262,20 @@ impl Embedder for Gated {
 struct Ends<D>(D, Arc<Mutex<BTreeSet<TrackId>>>);
 
 impl<D: Decider> Decider for Ends<D> {
-    fn observe(&mut self, observation: &ScoredObservation, now: Moment) -> Option<Decision> {
+    fn observe(&mut self, observation: &ScoredObservation, now: Moment) -> Vec<Said> {
         self.0.observe(observation, now)
     }
 
-    fn track_ended(&mut self, track: TrackId, now: Moment) -> Option<Decision> {
+    fn scene(&mut self, scene: &Scene, now: Moment) -> Vec<Said> {
+        self.0.scene(scene, now)
+    }
+
+    fn track_ended(&mut self, track: TrackId, now: Moment) -> Vec<Said> {
         assert!(self.1.lock().unwrap().insert(track), "a track ends once");
         self.0.track_ended(track, now)
     }
 
-    fn tick(&mut self, now: Moment) -> Vec<Decision> {
+    fn tick(&mut self, now: Moment) -> Vec<Said> {
         self.0.tick(now)
     }
 

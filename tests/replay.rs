@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use facewarden::clock::{Clock, Moment, SystemClock};
-use facewarden::decision::{AgreementDecider, Decider, LivenessPolicy};
-use facewarden::domain::{Decision, EventKind, ScoredObservation, TrackId};
+use facewarden::decision::{Acceptance, Decider, EvidenceDecider, LivenessPolicy, Said, SeveralFaces};
+use facewarden::domain::{EventKind, Scene, ScoredObservation, Threshold, TrackId};
 use facewarden::inference::{ScriptedEmbedder, ScriptedLiveness};
 
 use super::support::{ANN, BERT, Beat, Door, Heard, LONG, STRANGER, eventually, gallery, ms, scene};
@@ -122,20 +122,24 @@ fn a_change_of_the_gallery_counts_from_the_next_look_on() {
 }
 
 /// Counts the looks that were taken in.
-struct Counted(AgreementDecider, Arc<AtomicU64>);
+struct Counted(EvidenceDecider, Arc<AtomicU64>);
 
 impl Decider for Counted {
-    fn observe(&mut self, observation: &ScoredObservation, now: Moment) -> Option<Decision> {
-        let decision = self.0.observe(observation, now);
+    fn observe(&mut self, observation: &ScoredObservation, now: Moment) -> Vec<Said> {
+        let said = self.0.observe(observation, now);
         self.1.fetch_add(1, Ordering::Release);
-        decision
+        said
     }
 
-    fn track_ended(&mut self, track: TrackId, now: Moment) -> Option<Decision> {
+    fn scene(&mut self, scene: &Scene, now: Moment) -> Vec<Said> {
+        self.0.scene(scene, now)
+    }
+
+    fn track_ended(&mut self, track: TrackId, now: Moment) -> Vec<Said> {
         self.0.track_ended(track, now)
     }
 
-    fn tick(&mut self, now: Moment) -> Vec<Decision> {
+    fn tick(&mut self, now: Moment) -> Vec<Said> {
         self.0.tick(now)
     }
 
@@ -198,7 +202,27 @@ fn twins_are_told_apart_or_nobody_is_verified() {
     // As alike to Ann as to Bert.
     let vectors = [(STRANGER, vec![200.0, 200.0, 40.0])].into();
     let mut door = Door { embedder: Box::new(ScriptedEmbedder { vectors }), ..Door::new() };
-    door.policy.threshold = facewarden::domain::Threshold::new(0.5).unwrap();
+    door.policy.acceptance = Acceptance::Similarity(Threshold::new(0.5).unwrap());
     let scenes = vec![scene(0, 2000, &[(STRANGER, 10)]), nobody(2000, 4000)];
     check(door, scenes, &["2.7 rejected Ann Ambiguous"]);
+}
+
+#[test]
+fn in_shadow_mode_nothing_is_granted_and_all_is_told() {
+    let scenes = vec![scene(0, 2000, &[(ANN, 10)]), nobody(2000, 4000)];
+    let heard = Door { is_shadow: true, ..Door::new() }.replay(scenes.into_iter().flatten().collect());
+    let names: Vec<&str> = heard.events().iter().map(|event| event.kind.name()).collect();
+    assert_eq!(names, ["match.shadow"]);
+}
+
+#[test]
+fn with_company_nobody_is_verified_where_that_is_refused() {
+    let scenes = || {
+        vec![scene(0, 2000, &[(ANN, 5), (STRANGER, 40)]), scene(2000, 3500, &[(ANN, 5)]), nobody(3500, 5000)]
+    };
+    let mut door = Door::new();
+    door.policy.several_faces = SeveralFaces::Refuse;
+    // Once the stranger is gone for a second, Ann is let in.
+    check(door, scenes(), &["2.7 unknown NoMatch", "3.0 verified Ann"]);
+    check(Door::new(), scenes(), &["0.3 verified Ann", "2.7 unknown NoMatch"]);
 }

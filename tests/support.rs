@@ -10,7 +10,9 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use facewarden::camera::{FrameSource, OpenSource, SourceError};
 use facewarden::clock::{Clock, Moment, SimulatedClock, SystemClock};
-use facewarden::decision::{AgreementDecider, Decider, LivenessPolicy, Policy};
+use facewarden::decision::{
+    Acceptance, Decider, EvidenceDecider, LivenessChecks, LivenessPolicy, Policy, SeveralFaces,
+};
 use facewarden::domain::{
     CameraId, CapturedFrame, Embedding, Event, EventKind, Payload, PersonId, Threshold,
 };
@@ -171,8 +173,9 @@ pub(crate) struct Door {
     pub(crate) embedder: Box<dyn Embedder>,
     pub(crate) liveness: Option<Box<dyn LivenessModel>>,
     /// Put around the decider.
-    pub(crate) wrap: Box<dyn FnOnce(AgreementDecider) -> Box<dyn Decider>>,
+    pub(crate) wrap: Box<dyn FnOnce(EvidenceDecider) -> Box<dyn Decider>>,
     pub(crate) keep_all: bool,
+    pub(crate) is_shadow: bool,
     pub(crate) view: Option<Sender<Seen>>,
     pub(crate) clock: SimulatedClock,
     pub(crate) heard: Heard,
@@ -185,14 +188,24 @@ impl Door {
     pub(crate) fn new() -> Self {
         Self {
             policy: Policy {
-                threshold: Threshold::new(0.8).unwrap(),
+                acceptance: Acceptance::Similarity(Threshold::new(0.8).unwrap()),
                 min_margin: 0.05,
-                min_agreeing: 3,
+                min_looks: 3,
                 window: ms(2000),
                 give_up_after: ms(4000),
                 cooldown: ms(10_000),
                 grant_valid: ms(2000),
-                liveness: LivenessPolicy::Enforce { min_mean: 0.5 },
+                liveness: LivenessPolicy::Enforce(LivenessChecks {
+                    min_mean: Some(0.5),
+                    min_looks: 3,
+                    min_span: ms(100),
+                    refuses_overexposed: false,
+                    refuses_edges: false,
+                    max_failed_tracks: 3,
+                    lockout: ms(60_000),
+                    is_tested: true,
+                }),
+                several_faces: SeveralFaces::Each,
             },
             gallery: SharedGallery::new(gallery(&[("Ann", ANN), ("Bert", BERT)])),
             detector: Box::new(ScriptedDetector::default()),
@@ -200,6 +213,7 @@ impl Door {
             liveness: Some(Box::new(ScriptedLiveness::default())),
             wrap: Box::new(|decider| Box::new(decider)),
             keep_all: true,
+            is_shadow: false,
             view: None,
             clock: SimulatedClock::new(jiff::Timestamp::UNIX_EPOCH),
             heard: Heard::default(),
@@ -227,17 +241,20 @@ impl Door {
                 min_sharpness: 0.0,
                 min_luma: 0.0,
                 max_luma: 255.0,
+                min_contrast: 0.0,
                 min_frontality: 0.0,
             },
+            signs: None,
             embedder: self.embedder,
             liveness: self.liveness,
             gallery: self.gallery,
-            decider: (self.wrap)(AgreementDecider::new(policy).unwrap()),
             terms: DecisionTerms {
-                threshold: policy.threshold,
                 grant_valid: policy.grant_valid,
+                window: policy.window,
                 liveness_mode: "enforce",
+                is_shadow: self.is_shadow,
             },
+            decider: (self.wrap)(EvidenceDecider::new(policy, Box::new(|| 0)).unwrap()),
             announcer: Announcer::new(Arc::clone(&clock), out),
             view: self.view,
             clock,

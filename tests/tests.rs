@@ -3,16 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod architecture;
+mod challenge;
 mod clip;
 mod config_errors;
 mod daemon;
 mod docs;
+mod evaluation;
 mod faults;
 mod golden;
 mod models;
 mod people;
 mod photo_commands;
 mod replay;
+mod replays;
 mod sinks;
 mod store;
 mod support;

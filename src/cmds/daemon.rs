@@ -8,16 +8,19 @@ use crossbeam_channel::bounded;
 use super::engine::{gates, model_failure};
 use super::exit::{Exit, Failure, OrExit};
 use super::people::PeopleWatch;
+use super::terms::Terms;
 use crate::camera::{SourceError, opener};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, LivenessMode, Speed};
-use crate::decision::{AgreementDecider, LivenessPolicy, Policy};
-use crate::domain::{EventKind, Threshold};
+use crate::decision::EvidenceDecider;
+use crate::domain::EventKind;
 use crate::inference::{
     DetectorOptions, Embedder, LivenessModel, LoadError, ModelFolders, OrtDetector, OrtEmbedder, OrtLiveness,
     start_runtime,
 };
-use crate::pipeline::{self, Announcer, DecisionTerms, Parts, PipelineError, Running, Seen, Stats, Verdicts};
+use crate::pipeline::{
+    self, Announcer, DecisionTerms, Parts, PipelineError, Running, Seen, SignSettings, Stats, Verdicts,
+};
 use crate::sinks::{EventLog, Fanout, HookSink, Sink};
 use crate::sys::signals::{Shutdown, Wake};
 use crate::sys::{notify, process};
@@ -61,9 +64,12 @@ pub fn watch(config: &Config, extras: Extras, shutdown: &Shutdown) -> Result<Arc
     let open = opener(camera, Arc::clone(&clock)).map_err(source_failure)?;
     let models = load_models(config)?;
     let model = models.embedder.digest();
-    let threshold = threshold(config, &models.embedder)?;
-    let decider = AgreementDecider::new(policy(config, threshold)).or_exit(Exit::Config)?;
-    let mut people = PeopleWatch::open(&config.gallery, &models.embedder)?;
+    let embedder = (models.embedder.name(), models.embedder.spec());
+    let is_tested = true;
+    let terms = Terms::new(config, embedder, models.embedder.calibration(), is_tested)?;
+    let random = Box::new(|| rand::random::<u64>());
+    let decider = EvidenceDecider::new(terms.policy.clone(), random).or_exit(Exit::Config)?;
+    let mut people = PeopleWatch::open(&config.gallery, &models.embedder, terms)?;
     let fanout = Arc::new(Fanout::new(sinks(config, extras.sinks, &clock)?).or_exit(Exit::Unavailable)?);
     let out = Arc::clone(&fanout);
     let announcer = Announcer::new(Arc::clone(&clock), Arc::new(move |event| out.send(event)));
@@ -79,14 +85,16 @@ pub fn watch(config: &Config, extras: Extras, shutdown: &Shutdown) -> Result<Arc
         min_detect_interval: Duration::from_secs_f64(0.9 / config.detection.max_fps),
         tracker: Tracker::new(tracker_settings(&config.tracking)),
         gates: gates(&config.quality),
+        signs: signs(config),
         embedder: Box::new(models.embedder),
         liveness: models.liveness.map(|model| Box::new(model) as Box<dyn LivenessModel>),
         gallery: people.gallery(),
         decider: Box::new(decider),
         terms: DecisionTerms {
-            threshold,
             grant_valid: Duration::from_millis(config.decision.grant_valid_ms),
+            window: Duration::from_millis(config.decision.window_ms),
             liveness_mode: config.liveness.mode.as_str(),
+            is_shadow: config.decision.shadow,
         },
         announcer: announcer.clone(),
         view: extras.view.is_some().then_some(view),
@@ -190,30 +198,13 @@ fn load_models(config: &Config) -> Result<Models, Failure> {
     load().map_err(model_failure)
 }
 
-/// The similarity needed: the configuration's, or what the model's manifest says.
-fn threshold(config: &Config, embedder: &OrtEmbedder) -> Result<Threshold, Failure> {
-    match config.decision.min_similarity {
-        Some(threshold) => Ok(threshold),
-        None => embedder.spec().min_similarity().or_exit(Exit::Config),
-    }
-}
-
-fn policy(config: &Config, threshold: Threshold) -> Policy {
-    let decision = &config.decision;
-    Policy {
-        threshold,
-        min_margin: decision.min_margin,
-        min_agreeing: decision.min_agreeing,
-        window: Duration::from_millis(decision.window_ms),
-        give_up_after: Duration::from_millis(decision.give_up_after_ms),
-        cooldown: Duration::from_millis(decision.cooldown_ms),
-        grant_valid: Duration::from_millis(decision.grant_valid_ms),
-        liveness: match config.liveness.mode {
-            LivenessMode::Enforce => LivenessPolicy::Enforce { min_mean: config.liveness.min_mean },
-            LivenessMode::Report => LivenessPolicy::Report,
-            LivenessMode::Off => LivenessPolicy::Off,
-        },
-    }
+/// Which signs of pictures of faces are looked for.
+fn signs(config: &Config) -> Option<SignSettings> {
+    let liveness = &config.liveness;
+    (liveness.mode != LivenessMode::Off).then(|| SignSettings {
+        edges: liveness.screen_edges,
+        max_overexposed: liveness.overexposure.then_some(liveness.max_overexposed),
+    })
 }
 
 /// The tracker's settings of the configuration.

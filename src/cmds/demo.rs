@@ -218,18 +218,22 @@ fn in_words(kind: &EventKind) -> String {
     let name = kind.name();
     let scores = kind.detail().map_or_else(String::new, |detail| {
         let similarity = detail.similarity.map_or_else(|| "none".to_owned(), |s| s.to_string());
+        let needed = detail.threshold.map_or_else(|| "nothing".to_owned(), |needed| needed.to_string());
         let liveness =
             detail.liveness.map_or_else(|| "not judged".to_owned(), |l| format!("{l:.2}, not enforced"));
         format!(
-            "similarity {similarity} (needed {}), {} of {} looks agree, liveness {liveness}",
-            detail.threshold, detail.agreeing, detail.observations
+            "similarity {similarity} (needed {needed}), {} of {} looks agree, liveness {liveness}",
+            detail.agreeing, detail.observations
         )
     });
     match kind {
         EventKind::Verified { person, .. } => format!("{name}  {person}: {scores}"),
+        EventKind::Shadow { person, .. } => format!("{name}  {person}: {scores}"),
         EventKind::Unknown { reason, .. } | EventKind::Rejected { reason, .. } => {
             format!("{name}  {reason:?}: {scores}")
         }
+        EventKind::Challenge { text, .. } => format!("{name}  {text}"),
+        EventKind::LockedOut { until, .. } => format!("{name}  until {until}"),
         EventKind::CameraLost { message, .. }
         | EventKind::Degraded { message }
         | EventKind::Stopping { message } => format!("{name}  {message}"),

@@ -120,6 +120,22 @@ impl LookError {
 /// # Errors
 /// See [`LookError`]; each names the file.
 pub fn read_photo(path: &Path) -> Result<RgbImage, LookError> {
+    decode_photo(path, &read_photo_file(path)?)
+}
+
+/// Decodes the bytes of the photo at `path`.
+///
+/// # Errors
+/// [`LookError::Photo`], which names the file.
+pub fn decode_photo(path: &Path, bytes: &[u8]) -> Result<RgbImage, LookError> {
+    photo::decode(bytes).map_err(|source| LookError::Photo { path: path.to_owned(), source })
+}
+
+/// The bytes of a photo's file.
+///
+/// # Errors
+/// See [`LookError`]; each names the file.
+pub fn read_photo_file(path: &Path) -> Result<Vec<u8>, LookError> {
     let failed = |source| LookError::Read { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_dir() {
@@ -130,7 +146,7 @@ pub fn read_photo(path: &Path) -> Result<RgbImage, LookError> {
     if bytes.len() as u64 > MAX_PHOTO_BYTES {
         return Err(LookError::TooLarge { path: path.to_owned() });
     }
-    photo::decode(&bytes).map_err(|source| LookError::Photo { path: path.to_owned(), source })
+    Ok(bytes)
 }
 
 impl Engine {
@@ -160,6 +176,16 @@ impl Engine {
     /// # Errors
     /// If the model fails.
     pub fn faces(&mut self, picture: &RgbImage) -> Result<Vec<Face>, InferenceError> {
+        let found = self.detections(picture)?;
+        let assess = |detection| Face { detection, quality: assess(picture, &detection, &self.gates) };
+        Ok(found.into_iter().map(assess).collect())
+    }
+
+    /// As [`Engine::faces`], without judging how good they are.
+    ///
+    /// # Errors
+    /// If the model fails.
+    pub fn detections(&mut self, picture: &RgbImage) -> Result<Vec<Detection>, InferenceError> {
         use crate::inference::Detector as _;
         let mut found = self.detector.detect(picture)?;
         let side = picture.width().max(picture.height()).min(SECOND_LOOK_SIDE_PX);
@@ -167,8 +193,7 @@ impl Engine {
             found = self.detector.detect_at(picture, side)?;
         }
         found.sort_by(|a, b| b.box_in_frame.area().total_cmp(&a.box_in_frame.area()));
-        let assess = |detection| Face { detection, quality: assess(picture, &detection, &self.gates) };
-        Ok(found.into_iter().map(assess).collect())
+        Ok(found)
     }
 }
 
@@ -191,6 +216,7 @@ pub fn gates(quality: &config::Quality) -> Gates {
         min_sharpness: quality.min_sharpness,
         min_luma: quality.min_luma,
         max_luma: quality.max_luma,
+        min_contrast: quality.min_contrast,
         min_frontality: quality.min_frontality,
     }
 }

@@ -1,6 +1,7 @@
 //! The command line: one file a command. The one place that names the real adapters.
 
 pub mod bench;
+pub mod calibrate_site;
 pub mod clip;
 pub mod cluster;
 pub mod compare;
@@ -10,6 +11,7 @@ pub mod demo;
 pub mod devices;
 pub mod engine;
 pub mod enroll;
+pub mod eval;
 pub mod exit;
 pub mod gallery;
 pub mod identify;
@@ -20,6 +22,7 @@ pub mod persons;
 pub mod pictures;
 pub mod run;
 mod survey;
+pub mod terms;
 mod view;
 
 use std::io::Write;
@@ -75,6 +78,10 @@ pub enum Command {
     Devices(devices::Args),
     /// Measure speed, memory and accuracy on this machine
     Bench(bench::Args),
+    /// Measure how often the models are right on pictures of known people
+    Eval(eval::Args),
+    /// Tell whether enrolled people could be taken for one another
+    CalibrateSite(calibrate_site::Args),
     /// Look after the configuration file
     Config(config::Args),
     /// Print the completions of a shell
@@ -113,6 +120,8 @@ pub fn main() -> Outcome {
         Command::Compare(args) => compare::run(&args),
         Command::Identify(args) => identify::run(&args),
         Command::Cluster(args) => cluster::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::CalibrateSite(args) => calibrate_site::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),

@@ -3,6 +3,7 @@
 use super::daemon::GLANCE_MS;
 use super::exit::Failure;
 use super::gallery::store_failure;
+use super::terms::Terms;
 use crate::clock::WallTime;
 use crate::config::{self, Metric};
 use crate::domain::{EventKind, ModelDigest};
@@ -18,6 +19,8 @@ pub(super) struct PeopleWatch {
     model: ModelDigest,
     metric: GalleryMetric,
     dimension: usize,
+    /// What follows for whoever is verified from how many are enrolled.
+    terms: Terms,
     seen: Option<Fingerprint>,
     /// Who is served: which files, in which state.
     served: Option<Vec<(RecordId, WallTime, usize)>>,
@@ -31,7 +34,11 @@ pub(super) struct PeopleWatch {
 
 impl PeopleWatch {
     /// Opens the folder and loads everybody; damaged files are moved to quarantine and reported.
-    pub(super) fn open(settings: &config::Gallery, embedder: &OrtEmbedder) -> Result<Self, Failure> {
+    pub(super) fn open(
+        settings: &config::Gallery,
+        embedder: &OrtEmbedder,
+        terms: Terms,
+    ) -> Result<Self, Failure> {
         let store = Store::open(&settings.folder).map_err(store_failure)?;
         let metric = match embedder.spec().metric {
             Metric::Cosine => GalleryMetric::Cosine,
@@ -46,6 +53,7 @@ impl PeopleWatch {
             model,
             metric,
             dimension,
+            terms,
             seen: None,
             served: None,
             trouble: Vec::new(),
@@ -129,6 +137,7 @@ impl PeopleWatch {
                 gallery.skipped()
             ));
         }
+        self.trouble.extend(self.terms.beyond_data(gallery.people()));
         // A file that was set aside changes the folder and nobody who is served: evidence under way stays good.
         let served = loaded.people.iter().map(|p| (p.id, p.changed, p.templates.len())).collect();
         if self.is_shut || self.served.as_ref() != Some(&served) {

@@ -4,11 +4,10 @@
 use std::collections::HashSet;
 use std::fmt::{self, Display};
 
+use super::check_decision::{decision, liveness, looks_fit_into_window};
 use super::diagnostic::Severity;
 use super::suggest;
-use super::types::{
-    CONFIG_SCHEMA, Camera, Config, Decision, Detection, Events, Hook, LivenessMode, Quality, Tracking,
-};
+use super::types::{CONFIG_SCHEMA, Camera, Config, Detection, Events, Hook, Quality, Tracking};
 use crate::domain::EventKind;
 
 /// One thing to say about a configuration.
@@ -66,7 +65,7 @@ impl Findings {
         self.0.push(Finding { severity, key, other_key, message, help });
     }
 
-    fn warning(&mut self, key: &str, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn warning(&mut self, key: &str, message: impl Into<String>, help: impl Into<String>) {
         self.add(Severity::Warning, (key, None), message, help);
     }
 
@@ -90,7 +89,7 @@ impl Findings {
 }
 
 /// The longest time that any setting can name: a day.
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// More hooks than this are a mistake.
 const MAX_HOOKS: usize = 32;
@@ -163,6 +162,9 @@ fn cameras(cameras: &[Camera], found: &mut Findings) {
     found.range(&key("height"), camera.height, (64, 8192));
     found.range(&key("fps"), camera.fps, (0.1, 240.0));
     found.range(&key("read_timeout_ms"), camera.read_timeout_ms, (100, 600_000));
+    if let Some(rate) = camera.false_match_rate {
+        super::check_decision::rate(&key("false_match_rate"), rate, found);
+    }
     if camera.loops == 0 {
         found.error(&key("loops"), "`cameras[0].loops` cannot be 0", "1 plays the source once");
     }
@@ -247,102 +249,8 @@ fn quality(quality: &Quality, found: &mut Findings) {
             "make max_luma the larger of the two",
         );
     }
+    found.range("quality.min_contrast", quality.min_contrast, (0.0, 10.0));
     found.range("quality.min_frontality", quality.min_frontality, (0.0, 1.0));
-}
-
-fn liveness(config: &Config, found: &mut Findings) {
-    let liveness = &config.liveness;
-    let fits = found.range("liveness.min_mean", liveness.min_mean, (0.0, 1.0));
-    match liveness.mode {
-        LivenessMode::Enforce if fits && liveness.min_mean < 0.2 => found.warning(
-            "liveness.min_mean",
-            format!("`liveness.min_mean` of {} hardly ever calls anything a picture", liveness.min_mean),
-            "0.5 is the default",
-        ),
-        LivenessMode::Enforce => (),
-        LivenessMode::Report => found.warning(
-            "liveness.mode",
-            "`liveness.mode` is report: a printed photo can be verified",
-            "`enforce` turns away what looks like a picture",
-        ),
-        LivenessMode::Off => found.warning(
-            "liveness.mode",
-            "`liveness.mode` is off: a printed photo can be verified",
-            "`enforce` turns away what looks like a picture",
-        ),
-    }
-}
-
-fn decision(decision: &Decision, found: &mut Findings) {
-    if let Some(similarity) = decision.min_similarity
-        && similarity.value() < 0.3
-    {
-        found.warning(
-            "decision.min_similarity",
-            format!(
-                "`decision.min_similarity` of {} takes strangers for enrolled people",
-                similarity.value()
-            ),
-            "leave the line out for the value that was measured for the model",
-        );
-    }
-    found.range("decision.min_margin", decision.min_margin, (0.0, 1.0));
-    if found.range("decision.min_agreeing", decision.min_agreeing, (1, 100)) && decision.min_agreeing == 1 {
-        found.warning(
-            "decision.min_agreeing",
-            "`decision.min_agreeing` of 1 lets a single picture decide",
-            "one lucky frame of a stranger is enough then; 3 is the default",
-        );
-    }
-    let window = found.range("decision.window_ms", decision.window_ms, (1, 60_000));
-    if found.range("decision.give_up_after_ms", decision.give_up_after_ms, (1, 600_000))
-        && window
-        && decision.give_up_after_ms < decision.window_ms
-    {
-        found.pair(
-            ("decision.give_up_after_ms", "decision.window_ms"),
-            format!(
-                "`decision.give_up_after_ms` {} is shorter than `decision.window_ms` {}",
-                decision.give_up_after_ms, decision.window_ms
-            ),
-            "people would be turned away before the window is full: make it as long or longer",
-        );
-    }
-    found.range("decision.cooldown_ms", decision.cooldown_ms, (0, DAY_MS));
-    if found.range("decision.grant_valid_ms", decision.grant_valid_ms, (1, 60_000))
-        && decision.grant_valid_ms > 10_000
-    {
-        found.warning(
-            "decision.grant_valid_ms",
-            format!("`decision.grant_valid_ms` of {} lets a late event open a door", decision.grant_valid_ms),
-            "whoever was verified may be gone by then; 2000 is the default",
-        );
-    }
-}
-
-/// As many looks as must agree have to fit into the window at the rate at which faces are looked for.
-fn looks_fit_into_window(config: &Config, found: &mut Findings) {
-    let decision = &config.decision;
-    let max_fps = config.detection.max_fps;
-    // Each of them out of range has been said already.
-    if !(max_fps > 0.0 && max_fps <= 240.0) || decision.min_agreeing > 100 || decision.window_ms > 60_000 {
-        return;
-    }
-    let seconds = std::time::Duration::from_millis(decision.window_ms).as_secs_f64();
-    // Both ends of the window count: n looks span n - 1 intervals.
-    let most = (seconds * max_fps).floor() + 1.0;
-    if decision.window_ms > 0 && f64::from(decision.min_agreeing) > most {
-        found.pair(
-            ("decision.min_agreeing", "decision.window_ms"),
-            format!(
-                "`decision.min_agreeing` {} looks never fit into `decision.window_ms` {}",
-                decision.min_agreeing, decision.window_ms
-            ),
-            format!(
-                "at `detection.max_fps` {max_fps} there are {most} at most: nobody would ever be verified"
-            ),
-        );
-    }
 }
 
 fn events(events: &Events, found: &mut Findings) {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::diagnostic::ConfigError;
 use super::load::{read_text, sorted, typed};
 use super::manifest_check::check;
-use crate::domain::{Landmarks, NotAScore, Point, Threshold};
+use crate::domain::{Calibration, Landmarks, NotAScore, Point, Threshold};
 
 /// The version of the manifest format that this program reads.
 pub const MANIFEST_SCHEMA: u32 = 1;
@@ -33,6 +33,8 @@ pub struct Manifest {
     pub input: Input,
     /// What it does, and what is special to that.
     pub role: Role,
+    /// How often it errs, as measured; embedders only.
+    pub calibration: Option<Calibration>,
 }
 
 /// What a model does.
@@ -355,6 +357,7 @@ pub(super) struct Written {
     pub(super) landmarks: Option<LandmarksSpec>,
     pub(super) embedder: Option<EmbedderSpec>,
     pub(super) liveness: Option<LivenessSpec>,
+    pub(super) calibration: Option<Calibration>,
 }
 
 impl Written {
@@ -376,10 +379,10 @@ impl Manifest {
     pub fn from_yaml(text: &str, file_name: &str) -> Result<Self, ConfigError> {
         let (written, tree) = typed::<Written>(text, file_name)?;
         sorted(&check(&written), &tree, (file_name, text))?;
-        let Written { name, file, licence, notes, source, input, .. } = written.clone();
+        let Written { name, file, licence, notes, source, input, calibration, .. } = written.clone();
         let sha256 = written.sha256.to_ascii_lowercase();
         let Some(role) = written.into_role() else { unreachable!("a role without its section is an error") };
-        Ok(Self { name, file, sha256, licence, notes, source, input, role })
+        Ok(Self { name, file, sha256, licence, notes, source, input, role, calibration })
     }
 
     /// Reads and checks a manifest.
@@ -394,8 +397,8 @@ impl Manifest {
     /// [`crate::domain::ModelDigest`]: the model file's SHA-256, how pictures are fed to it, the alignment, and
     /// which output is taken and whether it is normalised.
     ///
-    /// The order of keys, comments, spelling of numbers, licence, notes, source, names and the threshold leave it
-    /// as it is. One line for each setting; numbers as the bits of their `f32`, texts with anything but plain ASCII escaped, so that
+    /// The order of keys, comments, spelling of numbers, licence, notes, source, names, the threshold and the
+    /// calibration leave it as it is. One line for each setting; numbers as the bits of their `f32`, texts with anything but plain ASCII escaped, so that
     /// no two manifests that differ give the same bytes. The first line is the version of this very format: with
     /// any change to it all digests change, and everybody is enrolled anew.
     #[must_use]
@@ -449,6 +452,52 @@ embedder:
   threshold: 0.588
 ";
 
+    const CALIBRATION: &str = "\
+calibration:
+  data: made up
+  date: 2026-11-23
+  detector: none
+  images: 10
+  people: 5
+  genuine_pairs: 10
+  impostor_pairs: 40
+  false_match: [[-0.2, 1, 0.9, 1], [0.4, 1.0e-4, 5e-5, 2e-4]]
+  tail: {decades_per_unit: 10, at_least: 5}
+  false_non_match: [[0.1, 0, 0, 0.1], [0.9, 0.9, 0.8, 1]]
+";
+
+    #[test]
+    fn a_calibration_is_read_and_checked() {
+        let whole = format!("{EMBEDDER}{CALIBRATION}");
+        let calibration = read(&whole).calibration.unwrap();
+        assert_eq!((calibration.date.as_str(), calibration.people), ("2026-11-23", 5));
+        assert_eq!(calibration.false_match[1].rate, 1e-4);
+        assert_eq!(read(EMBEDDER).calibration, None);
+        for (old, new, line, message) in [
+            ("5e-5, 2e-4", "5e-5, 6e-5", 23, "point 2 of `false_match` has a rate outside its own interval"),
+            ("[[0.1, 0, 0, 0.1], ", "[", 25, "`false_non_match` needs at least two points"),
+            ("at_least: 5", "at_least: 50", 24, "`tail` must fall"),
+            ("2e-4]]", "2e-4, 1]]", 23, ""),
+            ("people: 5", "persons: 5", 20, "people"),
+        ] {
+            let changed = whole.replace(old, new);
+            assert_ne!(changed, whole);
+            let error = Manifest::from_yaml(&changed, "mine.yaml").unwrap_err();
+            let fault = &error.diagnostics()[0];
+            assert_eq!(fault.place.map(|place| place.line), Some(line), "{error}");
+            assert!(fault.to_string().contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_an_embedder_has_a_calibration() {
+        let text = EMBEDDER.split("embedder:\n").next().unwrap().replace("role: embedder", "role: liveness");
+        let text = format!("{text}liveness: {{output: y, crop_scale: 2.7, live_index: 0}}\n{CALIBRATION}");
+        let error = Manifest::from_yaml(&text, "mine.yaml").unwrap_err();
+        assert!(error.to_string().contains("`calibration` does not go with this `role`"), "{error}");
+        assert_eq!(error.diagnostics()[0].place.map(|place| place.line), Some(9));
+    }
+
     fn read(text: &str) -> Manifest {
         Manifest::from_yaml(text, "mine.yaml").unwrap_or_else(|error| panic!("{error}"))
     }
@@ -485,6 +534,7 @@ alignment 42192dac 424ec903 42931048 424e016f 426019ce 428f7924 4226327c 42b8bb2
             ("licence", EMBEDDER.replace("MIT", "Apache-2.0")),
             ("name", EMBEDDER.replace("name: mine", "name: ours")),
             ("threshold", EMBEDDER.replace("0.588", "0.6")),
+            ("calibration", format!("{EMBEDDER}{CALIBRATION}")),
             ("spelling of a number", EMBEDDER.replace("mean: 127", "mean: [127.0]")),
             ("case of the hash", EMBEDDER.replace("87aacdfe", "87AACDFE")),
         ] {

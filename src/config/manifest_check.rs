@@ -5,6 +5,7 @@ use super::manifest::{
     Colour, DetectorSpec, EmbedderSpec, Fit, Input, LandmarksSpec, LivenessSpec, MANIFEST_SCHEMA, RoleName,
     Written,
 };
+use crate::domain::{Calibration, InvalidCalibration};
 
 /// Sides of a tensor, in pixels.
 const SIDES: (u32, u32) = (8, 4096);
@@ -34,7 +35,30 @@ pub(super) fn check(written: &Written) -> Vec<Finding> {
     if let Some(spec) = &written.liveness {
         liveness(spec, &written.input, &mut found);
     }
+    if let Some(curves) = &written.calibration {
+        calibration(curves, written.role, &mut found);
+    }
     found.into_vec()
+}
+
+fn calibration(curves: &Calibration, role: RoleName, found: &mut Findings) {
+    if role != RoleName::Embedder {
+        found.error(
+            "calibration",
+            "the section `calibration` does not go with this `role`",
+            "error curves belong to an embedder: remove the section",
+        );
+        return;
+    }
+    if let Err(fault) = curves.check() {
+        let key = match &fault {
+            InvalidCalibration::TooFew(curve) => format!("calibration.{curve}"),
+            InvalidCalibration::Point { curve, at, .. } => format!("calibration.{curve}[{}]", at - 1),
+            InvalidCalibration::Tail => "calibration.tail".to_owned(),
+        };
+        let help = "let `facewarden eval --all-pairs DIR --calibrate --write` make the section";
+        found.error(&key, fault.to_string(), help);
+    }
 }
 
 fn names(written: &Written, found: &mut Findings) {

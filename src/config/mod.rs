@@ -4,7 +4,9 @@
 //! fault of form; the checks (`check`, `manifest_check`) then report all that cannot be. `tree` remembers where
 //! everything stands, so that both can point at line and column.
 
+mod calibration;
 mod check;
+mod check_decision;
 mod diagnostic;
 mod explain;
 mod load;
@@ -15,6 +17,7 @@ mod suggest;
 mod tree;
 mod types;
 
+pub use calibration::{WriteCalibrationError, calibration_section, with_calibration};
 pub use check::{Finding, check};
 pub use diagnostic::{ConfigError, Diagnostic, Place, Severity};
 pub use load::MAX_FILE_BYTES;
@@ -24,6 +27,6 @@ pub use manifest::{
 };
 pub use schema::{default_yaml, json_schema};
 pub use types::{
-    CONFIG_SCHEMA, Camera, Config, Decision, Detection, Driver, Events, Gallery, Hook, Liveness,
-    LivenessMode, Models, PixelFormat, Quality, Speed, Tracking,
+    CONFIG_SCHEMA, Camera, Challenge, Config, Decision, Detection, Driver, Events, Gallery, Hook, Liveness,
+    LivenessMode, Models, PixelFormat, Quality, SeveralFaces, Speed, Tracking,
 };

@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn close_misspellings_are_found_and_far_ones_are_not() {
-        let keys = ["min_margin", "min_agreeing", "window_ms", "cooldown_ms"];
+        let keys = ["min_margin", "min_looks", "window_ms", "cooldown_ms"];
         for (typed, meant) in [
             ("min_margn", Some("min_margin")),
             ("mni_margin", Some("min_margin")),

@@ -99,6 +99,9 @@ pub struct Camera {
     /// How many times a file or folder is played.
     #[serde(default = "Camera::default_loops")]
     pub loops: u32,
+    /// `decision.false_match_rate` for this camera alone. Left out: that.
+    #[serde(default)]
+    pub false_match_rate: Option<f64>,
 }
 
 impl Camera {
@@ -132,6 +135,7 @@ impl Camera {
             read_timeout_ms: Self::default_read_timeout_ms(),
             speed: Speed::Real,
             loops: Self::default_loops(),
+            false_match_rate: None,
         }
     }
 }
@@ -261,6 +265,8 @@ pub struct Quality {
     pub min_luma: f32,
     /// Brighter faces are not looked at: mean luma, 0..=255.
     pub max_luma: f32,
+    /// Faces more washed out are not looked at: standard deviation of luma over its mean.
+    pub min_contrast: f32,
     /// Faces turned further away are not looked at: 1 is facing the camera, 0 is profile.
     pub min_frontality: f32,
 }
@@ -270,26 +276,92 @@ impl Default for Quality {
         Self {
             min_width_px: 40.0,
             min_sharpness: 0.05,
-            min_luma: 15.0,
+            min_luma: 6.0,
             max_luma: 235.0,
+            min_contrast: 0.1,
             min_frontality: 0.35,
         }
     }
 }
 
-/// Photo or face. A deterrent: what it stops and what it does not is in the README.
+/// Photo or face. A deterrent: what it stops and what it does not is in docs/liveness.md.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Liveness {
-    /// `enforce`: nobody is verified without it. `report`: judged and shown, decides nothing. `off`: not judged.
+    /// `enforce`: nobody is verified without passing the passive checks. `challenge`: nobody is without also doing
+    /// what they are asked. `report`: judged and shown, decides nothing. `off`: not judged.
     pub mode: LivenessMode,
     /// The mean over a track's window that counts as live, 0..=1 (inclusive).
     pub min_mean: f32,
+    /// The mean is taken over at least so many looks...
+    pub min_looks: u32,
+    /// ... that span at least so long: a replay has runs of frames that pass.
+    pub min_span_ms: u64,
+    /// Whether a face with a screen's or paper's edge moving along is refused.
+    pub screen_edges: bool,
+    /// Whether a face lit like a bright screen is refused.
+    pub overexposure: bool,
+    /// A face of which more than this part is white counts as lit like a screen, 0..=1.
+    pub max_overexposed: f32,
+    /// After so many visitors in a row were taken for pictures, nobody is verified for a while.
+    pub max_failed: u32,
+    /// How long that lasts, and how far apart the failures may lie.
+    pub lockout_ms: u64,
+    /// True if nobody may be verified before `facewarden liveness-test` was passed at this camera.
+    pub require_self_test: bool,
+    /// Where its result is kept.
+    pub self_test_file: PathBuf,
+    /// How the active challenge is put.
+    pub challenge: Challenge,
 }
 
 impl Default for Liveness {
     fn default() -> Self {
-        Self { mode: LivenessMode::Enforce, min_mean: 0.5 }
+        Self {
+            mode: LivenessMode::Enforce,
+            min_mean: 0.5,
+            min_looks: 8,
+            min_span_ms: 700,
+            screen_edges: true,
+            overexposure: true,
+            max_overexposed: 0.2,
+            max_failed: 3,
+            lockout_ms: 30_000,
+            require_self_test: false,
+            self_test_file: "/var/lib/facewarden/liveness-test.json".into(),
+            challenge: Challenge::default(),
+        }
+    }
+}
+
+/// How the active challenge is put.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Challenge {
+    /// So many movements are asked for.
+    pub steps: u32,
+    /// Each must be complete within this.
+    pub step_timeout_ms: u64,
+    /// The shortest pause before each...
+    pub pause_min_ms: u64,
+    /// ... and the longest.
+    pub pause_max_ms: u64,
+    /// Whether looking up may be asked for. The five points of centerface hardly follow it; ultralight's do.
+    pub look_up: bool,
+    /// Whether the passive model must be passed as well.
+    pub with_passive: bool,
+}
+
+impl Default for Challenge {
+    fn default() -> Self {
+        Self {
+            steps: 3,
+            step_timeout_ms: 3000,
+            pause_min_ms: 500,
+            pause_max_ms: 3500,
+            look_up: false,
+            with_passive: true,
+        }
     }
 }
 
@@ -300,6 +372,8 @@ pub enum LivenessMode {
     /// Nobody is verified without it.
     #[default]
     Enforce,
+    /// Nobody is verified without doing what they are asked, beside it.
+    Challenge,
     /// Judged and shown; decides nothing.
     Report,
     /// Not judged.
@@ -312,6 +386,7 @@ impl LivenessMode {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Enforce => "enforce",
+            Self::Challenge => "challenge",
             Self::Report => "report",
             Self::Off => "off",
         }
@@ -322,12 +397,20 @@ impl LivenessMode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Decision {
-    /// Similarity needed, -1..=1. Left out: what the embedder's manifest says.
+    /// Of all visits by strangers, the share that may end with one being taken for somebody enrolled, above 0 and
+    /// below 1. The similarity needed follows from it, from the model's calibration, and from how many people are
+    /// enrolled.
+    pub false_match_rate: f64,
+    /// Whether a rate is accepted that the calibration's data cannot support by itself.
+    pub allow_extrapolation: bool,
+    /// How many visits by strangers there are on a day, to say how many false grants a month are to be expected.
+    pub stranger_visits_per_day: f64,
+    /// Similarity needed, -1..=1, instead of what follows from `false_match_rate`.
     pub min_similarity: Option<Threshold>,
     /// The best person must be ahead of the second best by this much.
     pub min_margin: f32,
-    /// So many good looks of one track must agree.
-    pub min_agreeing: u32,
+    /// At least so many good looks of one track.
+    pub min_looks: u32,
     /// Only looks of the last so many milliseconds count.
     pub window_ms: u64,
     /// A track that has not been verified after so long (from its first good look) is unknown or rejected.
@@ -336,20 +419,42 @@ pub struct Decision {
     pub cooldown_ms: u64,
     /// An event is good for so long after the frame it rests on was taken; a later decision is not a grant.
     pub grant_valid_ms: u64,
+    /// What to do when several faces are in view.
+    pub several_faces: SeveralFaces,
+    /// True to grant nothing and only tell what would have been granted, as `match.shadow`.
+    pub shadow: bool,
 }
 
 impl Default for Decision {
     fn default() -> Self {
         Self {
+            false_match_rate: 1e-4,
+            allow_extrapolation: false,
+            stranger_visits_per_day: 20.0,
             min_similarity: None,
             min_margin: 0.05,
-            min_agreeing: 3,
+            min_looks: 2,
             window_ms: 2000,
             give_up_after_ms: 4000,
             cooldown_ms: 10_000,
             grant_valid_ms: 2000,
+            several_faces: SeveralFaces::Each,
+            shadow: false,
         }
     }
+}
+
+/// What to do when several faces are in view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SeveralFaces {
+    /// Each is decided about on its own.
+    #[default]
+    Each,
+    /// Only the largest face may be verified.
+    Largest,
+    /// Nobody is verified while another face of about the same size is there (tailgating).
+    Refuse,
 }
 
 /// Where enrolled people are kept.

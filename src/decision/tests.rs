@@ -3,32 +3,69 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::{
-    Candidate, LiveScore, PersonId, Quality, QualityFault, Reason, Similarity, Threshold, Verdict,
+    Calibration, Candidate, LiveScore, PersonId, Quality, QualityFault, RatePoint, Reason, Scene, SceneFace,
+    Similarity, SpoofSigns, Tail, Threshold, Together, Verdict,
 };
 
 pub(super) const MS: fn(u64) -> Duration = Duration::from_millis;
 
 pub(super) fn policy() -> Policy {
     Policy {
-        threshold: Threshold::new(0.5).expect("in range"),
+        acceptance: Acceptance::Similarity(Threshold::new(0.5).expect("in range")),
         min_margin: 0.05,
-        min_agreeing: 3,
+        min_looks: 3,
         window: MS(2000),
         give_up_after: MS(4000),
         cooldown: MS(10_000),
         grant_valid: MS(2000),
-        liveness: LivenessPolicy::Enforce { min_mean: 0.5 },
+        liveness: LivenessPolicy::Enforce(checks()),
+        several_faces: SeveralFaces::Each,
     }
 }
 
-fn decider() -> AgreementDecider {
-    AgreementDecider::new(policy()).expect("a good policy")
+pub(super) fn checks() -> LivenessChecks {
+    LivenessChecks {
+        min_mean: Some(0.5),
+        min_looks: 3,
+        min_span: MS(0),
+        refuses_overexposed: true,
+        refuses_edges: true,
+        max_failed_tracks: 2,
+        lockout: MS(60_000),
+        is_tested: true,
+    }
 }
 
-pub(super) fn with(change: impl Fn(&mut Policy)) -> AgreementDecider {
+/// Curves with a threshold of 0.5 for a false match rate of 1e-3.
+pub(super) fn calibration() -> Calibration {
+    let point =
+        |similarity, rate: f64| RatePoint { similarity, rate, low: rate / 2.0, high: (rate * 2.0).min(1.0) };
+    Calibration {
+        data: "made up".into(),
+        date: "2026-11-23".into(),
+        detector: "none".into(),
+        images: 100,
+        people: 50,
+        genuine_pairs: 50,
+        impostor_pairs: 4900,
+        false_match: vec![point(-1.0, 1.0), point(0.5, 1e-3)],
+        tail: Tail { decades_per_unit: 10.0, at_least: 5.0 },
+        false_non_match: vec![point(0.0, 0.0), point(1.0, 0.5)],
+    }
+}
+
+fn no_random() -> Random {
+    Box::new(|| panic!("no challenge is put here"))
+}
+
+pub(super) fn decider() -> Heard {
+    Heard(EvidenceDecider::new(policy(), no_random()).expect("a good policy"))
+}
+
+pub(super) fn with(change: impl Fn(&mut Policy)) -> Heard {
     let mut policy = policy();
     change(&mut policy);
-    AgreementDecider::new(policy).expect("a good policy")
+    Heard(EvidenceDecider::new(policy, no_random()).expect("a good policy"))
 }
 
 fn person(name: &str) -> PersonId {
@@ -39,11 +76,13 @@ fn candidate(name: &str, similarity: f32) -> Candidate {
     Candidate { person: person(name), similarity: Similarity::new(similarity).expect("in range") }
 }
 
-/// A good look at track 1, taken at `ms`: the best of these people, and the second best.
+/// A good look at track 1, taken at `ms`: the best of these people, and the second best. What the looks resemble
+/// together is told to be the same.
 pub(super) fn look(ms: u64, people: &[(&str, f32)]) -> ScoredObservation {
     let mut ranked: Vec<Candidate> = people.iter().map(|(name, s)| candidate(name, *s)).collect();
     ranked.sort_by_key(|candidate| std::cmp::Reverse(candidate.similarity));
     let mut ranked = ranked.into_iter();
+    let (best, second) = (ranked.next(), ranked.next());
     ScoredObservation {
         track: TrackId(1),
         seq: ms,
@@ -53,16 +92,49 @@ pub(super) fn look(ms: u64, people: &[(&str, f32)]) -> ScoredObservation {
             width_px: 120.0,
             sharpness: 0.1,
             luma: 120.0,
+            contrast: 0.4,
             frontality: 0.9,
             faults: vec![],
         },
         liveness: Some(LiveScore(0.9)),
-        best: ranked.next(),
-        second: ranked.next(),
+        signs: SpoofSigns { is_judged: true, ..SpoofSigns::default() },
+        together: Together { best: best.clone(), second: second.clone(), looks: 8, is_restarted: false },
+        best,
+        second,
+        people: people.len(),
     }
 }
 
-fn ada(ms: u64) -> ScoredObservation {
+/// A decider of which only the decisions are heard.
+pub(super) struct Heard(pub EvidenceDecider);
+
+pub(super) fn heard(said: Vec<Said>) -> Vec<Decision> {
+    let decision = |said| match said {
+        Said::Decided(decision) => Some(*decision),
+        Said::Asked(_) | Said::LockedOut { .. } => None,
+    };
+    said.into_iter().filter_map(decision).collect()
+}
+
+impl Heard {
+    pub(super) fn observe(&mut self, look: &ScoredObservation, now: Moment) -> Option<Decision> {
+        heard(self.0.observe(look, now)).pop()
+    }
+
+    pub(super) fn track_ended(&mut self, track: TrackId, now: Moment) -> Option<Decision> {
+        heard(self.0.track_ended(track, now)).pop()
+    }
+
+    pub(super) fn tick(&mut self, now: Moment) -> Vec<Decision> {
+        heard(self.0.tick(now))
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
+pub(super) fn ada(ms: u64) -> ScoredObservation {
     look(ms, &[("ada", 0.7), ("bob", 0.1)])
 }
 
@@ -74,7 +146,7 @@ fn nobody(ms: u64) -> ScoredObservation {
     look(ms, &[("ada", 0.2), ("bob", 0.1)])
 }
 
-fn live(mut look: ScoredObservation, score: f32) -> ScoredObservation {
+pub(super) fn live(mut look: ScoredObservation, score: f32) -> ScoredObservation {
     look.liveness = Some(LiveScore(score));
     look
 }
@@ -85,25 +157,25 @@ pub(super) fn of(track: u64, mut look: ScoredObservation) -> ScoredObservation {
 }
 
 /// Hands the looks in as they are taken; the first decision.
-fn feed(decider: &mut AgreementDecider, looks: &[ScoredObservation]) -> Option<Decision> {
+fn feed(decider: &mut Heard, looks: &[ScoredObservation]) -> Option<Decision> {
     looks.iter().find_map(|look| decider.observe(look, look.captured_at))
 }
 
 /// What the looks of track 1 come to, its end (at 3 seconds) included.
-fn verdict(mut decider: AgreementDecider, looks: &[ScoredObservation]) -> Option<Verdict> {
+pub(super) fn verdict(mut decider: Heard, looks: &[ScoredObservation]) -> Option<Verdict> {
     let decision = feed(&mut decider, looks).or_else(|| decider.track_ended(TrackId(1), Moment(MS(3000))));
     decision.map(|decision| decision.verdict)
 }
 
-fn verified(name: &str) -> Option<Verdict> {
+pub(super) fn verified(name: &str) -> Option<Verdict> {
     Some(Verdict::Verified(person(name)))
 }
 
-const fn unknown(reason: Reason) -> Option<Verdict> {
+pub(super) const fn unknown(reason: Reason) -> Option<Verdict> {
     Some(Verdict::Unknown(reason))
 }
 
-const fn rejected(reason: Reason) -> Option<Verdict> {
+pub(super) const fn rejected(reason: Reason) -> Option<Verdict> {
     Some(Verdict::Rejected(reason))
 }
 
@@ -150,7 +222,13 @@ fn the_table_of_what_is_not_verified() {
         ("two people", vec![ada(0), bob(1), ada(2), ada(3)], rejected(Reason::Inconsistent)),
         ("not judged", vec![ada(0), unjudged(1), ada(2)], rejected(Reason::LivenessUnknown)),
         ("twins", vec![twins(0), twins(1), twins(2)], rejected(Reason::Ambiguous)),
-        ("close", vec![close(0), ada(1), ada(2)], rejected(Reason::Ambiguous)),
+        ("close", vec![ada(0), ada(1), close(2)], rejected(Reason::Ambiguous)),
+        ("close at first", vec![close(0), ada(1), ada(2)], verified("ada")),
+        (
+            "level, then a stranger",
+            vec![twins(0), twins(1), twins(2), nobody(3)],
+            unknown(Reason::InsufficientEvidence),
+        ),
         ("thin", vec![ada(0), ada(1000), ada(2999)], unknown(Reason::InsufficientEvidence)),
     ];
     for (name, looks, expected) in cases {
@@ -183,7 +261,7 @@ fn only_the_window_counts() {
 fn an_unclear_look_at_somebody_else_blocks_too() {
     let unclear_bob = look(1, &[("ada", 0.60), ("bob", 0.62)]);
     let looks = [ada(0), unclear_bob, ada(2), ada(3)];
-    assert_eq!(verdict(decider(), &looks), rejected(Reason::Ambiguous));
+    assert_eq!(verdict(decider(), &looks), rejected(Reason::Inconsistent));
 }
 
 #[test]
@@ -331,7 +409,7 @@ fn time_that_steps_back_makes_nothing_younger() {
 #[test]
 fn a_verified_person_is_announced_again_only_after_the_cooldown() {
     let mut decider = decider();
-    let visit = |decider: &mut AgreementDecider, track, ms: u64| {
+    let visit = |decider: &mut Heard, track, ms: u64| {
         let looks: Vec<_> = (0..3).map(|i| of(track, ada(ms + i * 100))).collect();
         let decision = feed(decider, &looks);
         assert_eq!(decider.track_ended(TrackId(track), Moment(MS(ms + 300))), None, "settled either way");
@@ -415,7 +493,7 @@ fn memory_is_bounded() {
             assert!(decided.insert(decision.track));
         }
     }
-    assert!(format!("{decider:?}").matches("last_active").count() <= MAX_TRACKS);
+    assert!(format!("{:?}", decider.0).matches("last_active").count() <= MAX_TRACKS);
     assert!(decided.len() > MAX_TRACKS * 2, "{}", decided.len());
 }
 
@@ -424,13 +502,90 @@ fn policies_that_make_no_sense_are_refused() {
     let check = |change: &dyn Fn(&mut Policy)| {
         let mut policy = policy();
         change(&mut policy);
-        AgreementDecider::new(policy).map(|_| ()).expect_err("no sense")
+        EvidenceDecider::new(policy, no_random()).map(|_| ()).expect_err("no sense")
     };
     assert!(matches!(check(&|p| p.min_margin = f32::NAN), InvalidPolicy::Margin(_)));
     assert!(matches!(check(&|p| p.min_margin = -0.1), InvalidPolicy::Margin(_)));
-    assert_eq!(check(&|p| p.min_agreeing = 0), InvalidPolicy::Agreeing(0));
-    assert_eq!(check(&|p| p.min_agreeing = 257), InvalidPolicy::Agreeing(257));
+    assert_eq!(check(&|p| p.min_looks = 0), InvalidPolicy::Looks(0));
+    assert_eq!(check(&|p| p.min_looks = 257), InvalidPolicy::Looks(257));
     assert!(matches!(check(&|p| p.window = Duration::ZERO), InvalidPolicy::NoTime(_)));
-    let nan = LivenessPolicy::Enforce { min_mean: f32::NAN };
+    let nan = LivenessPolicy::Enforce(LivenessChecks { min_mean: Some(f32::NAN), ..checks() });
     assert!(matches!(check(&|p| p.liveness = nan), InvalidPolicy::MinMean(_)));
+}
+
+#[test]
+fn a_look_that_breaks_with_the_others_drops_them() {
+    let mut other = ada(250);
+    other.together.is_restarted = true;
+    other.together.looks = 1;
+    let looks = [ada(0), ada(100), other, ada(300)];
+    assert_eq!(verdict(decider(), &looks), unknown(Reason::InsufficientEvidence));
+    assert_eq!(verdict(decider(), &[&looks[..], &[ada(400)]].concat()), verified("ada"));
+}
+
+#[test]
+fn one_look_alone_is_never_enough_however_alike() {
+    let mut first = ada(0);
+    first.together.looks = 1;
+    assert_eq!(verdict(with(|p| p.min_looks = 2), &[first]), unknown(Reason::InsufficientEvidence));
+    assert_eq!(
+        verdict(with(|p| (p.min_looks, p.liveness) = (2, LivenessPolicy::Report)), &[ada(0), ada(80)]),
+        verified("ada")
+    );
+}
+
+fn scene_of(ms: u64, faces: &[(u64, f32)]) -> Scene {
+    let face = |(track, width_px): &(u64, f32)| SceneFace {
+        track: TrackId(*track),
+        width_px: *width_px,
+        pose: None,
+        faults: Vec::new(),
+    };
+    Scene { captured_at: Moment(MS(ms)), faces: faces.iter().map(face).collect() }
+}
+
+#[test]
+fn company_counts_as_the_settings_say() {
+    let come = |several_faces, other_width| {
+        let Heard(mut decider) = with(|p| p.several_faces = several_faces);
+        let mut said = Vec::new();
+        for n in 0..4 {
+            let ms = n * 100;
+            said.extend(decider.scene(&scene_of(ms, &[(1, 100.0), (2, other_width)]), Moment(MS(ms))));
+            said.extend(decider.observe(&ada(ms), Moment(MS(ms))));
+        }
+        said.extend(decider.track_ended(TrackId(1), Moment(MS(1000))));
+        heard(said).pop().map(|decision| decision.verdict)
+    };
+    assert_eq!(come(SeveralFaces::Each, 120.0), verified("ada"));
+    assert_eq!(come(SeveralFaces::Largest, 90.0), verified("ada"));
+    assert_eq!(come(SeveralFaces::Largest, 120.0), rejected(Reason::NotTheLargest));
+    assert_eq!(come(SeveralFaces::Refuse, 90.0), rejected(Reason::SeveralFaces));
+    assert_eq!(come(SeveralFaces::Refuse, 20.0), verified("ada"), "somebody in the background");
+}
+
+#[test]
+fn somebody_who_stood_there_and_was_never_seen_well_is_told_why() {
+    let stood = |faults: &[QualityFault], until_ms: u64| {
+        let Heard(mut decider) = decider();
+        for ms in (0..=until_ms).step_by(100) {
+            let mut scene = scene_of(ms, &[(1, 100.0)]);
+            scene.faces[0].faults = faults.to_vec();
+            assert!(decider.scene(&scene, Moment(MS(ms))).is_empty());
+        }
+        heard(decider.track_ended(TrackId(1), Moment(MS(until_ms)))).pop()
+    };
+    let dark = [QualityFault::TooDark];
+    let decision = stood(&dark, 4000).expect("told");
+    assert_eq!(
+        (decision.verdict, decision.evidence.faults),
+        (Verdict::Unknown(Reason::PoorQuality), dark.to_vec())
+    );
+    assert_eq!(stood(&dark, 3900), None, "passed by");
+    assert_eq!(
+        stood(&[QualityFault::TooDark, QualityFault::TooSmall], 9000),
+        None,
+        "too far away to be meant"
+    );
+    assert_eq!(stood(&[], 9000), None);
 }

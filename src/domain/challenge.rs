@@ -23,6 +23,8 @@ pub enum ChallengeFault {
     Jump,
     /// The face was not seen for too long.
     Lost,
+    /// Another face took the place of the one that was asked.
+    OtherFace,
 }
 
 impl std::fmt::Display for ChallengeFault {
@@ -36,6 +38,7 @@ impl std::fmt::Display for ChallengeFault {
             Self::TooLate => "there was no answer in time",
             Self::Jump => "the face jumped from one pose to another",
             Self::Lost => "the face was not seen for too long",
+            Self::OtherFace => "another face took the place of the one that was asked",
         })
     }
 }

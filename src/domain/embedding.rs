@@ -64,10 +64,18 @@ pub enum EmbeddingError {
 }
 
 /// A face as a vector, together with the digest of the model that made it. Cloning shares the numbers.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Embedding {
     model: ModelDigest,
     values: Arc<[f32]>,
+    strength: f32,
+}
+
+impl PartialEq for Embedding {
+    /// By model and numbers: the strength of one that was stored is not known any more.
+    fn eq(&self, other: &Self) -> bool {
+        self.model == other.model && self.values == other.values
+    }
 }
 
 impl fmt::Debug for Embedding {
@@ -92,7 +100,30 @@ impl Embedding {
         if values.iter().all(|v| *v == 0.0) {
             return Err(EmbeddingError::Zero);
         }
-        Ok(Self { model, values: values.into() })
+        Ok(Self { model, values: values.into(), strength: 1.0 })
+    }
+
+    /// Takes the numbers as the model gave them and scales them to length 1. The length they had is kept as the
+    /// [`Embedding::strength`].
+    ///
+    /// # Errors
+    /// As [`Embedding::new`].
+    pub fn scaled(model: ModelDigest, mut values: Vec<f32>) -> Result<Self, EmbeddingError> {
+        let length = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+        #[expect(clippy::cast_possible_truncation, reason = "f32 is the precision of the model")]
+        values.iter_mut().for_each(|v| *v = (f64::from(*v) / length) as f32);
+        // The length of nothing, or of what is no number, is refused with the numbers.
+        let embedding = Self::new(model, values)?;
+        #[expect(clippy::cast_possible_truncation, reason = "f32 is the precision of the model")]
+        Ok(Self { strength: length as f32, ..embedding })
+    }
+
+    /// Length of the vector before it was scaled to 1; 1 where that is not known. The more a model makes of a
+    /// picture, the longer it is: on degraded photos it follows the similarity to a good one far better than any
+    /// measure of the picture does (`facewarden bench --only visits`). It knows nothing of whom the face resembles.
+    #[must_use]
+    pub fn strength(&self) -> f32 {
+        self.strength
     }
 
     /// The model that made it.

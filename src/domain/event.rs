@@ -4,8 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use super::challenge::ChallengeFault;
 use super::decision::Reason;
 use super::names::{CameraId, PersonId, TrackId};
+use super::observation::QualityFault;
+use super::pose::Prompt;
 use super::score::{Similarity, Threshold};
 use crate::clock::WallTime;
 
@@ -63,6 +66,41 @@ pub enum EventKind {
         #[serde(flatten)]
         detail: MatchDetail,
     },
+    /// Only with `decision.shadow`: what would have been `match.verified`. Grants nothing.
+    #[serde(rename = "match.shadow")]
+    Shadow {
+        /// Who would have been verified.
+        person: PersonId,
+        /// The facts.
+        #[serde(flatten)]
+        detail: MatchDetail,
+    },
+    /// Somebody is to be asked to do something, at once, on a screen or by voice.
+    #[serde(rename = "liveness.challenge")]
+    Challenge {
+        /// At which camera.
+        camera: CameraId,
+        /// Which track is asked.
+        track: TrackId,
+        /// Which prompt, from 1.
+        step: u32,
+        /// Of how many.
+        of: u32,
+        /// What to do.
+        prompt: Prompt,
+        /// The same in words.
+        text: String,
+        /// By when it must be done.
+        until: WallTime,
+    },
+    /// Liveness failed too often: nobody is verified at this camera for a while.
+    #[serde(rename = "liveness.locked_out")]
+    LockedOut {
+        /// At which camera.
+        camera: CameraId,
+        /// Until then.
+        until: WallTime,
+    },
     /// A camera gives no frames.
     #[serde(rename = "camera.lost")]
     CameraLost {
@@ -110,30 +148,79 @@ pub struct MatchDetail {
     pub captured_at: WallTime,
     /// When it was decided.
     pub decided_at: WallTime,
-    /// Mean similarity of the looks that agree; absent when nobody is enrolled.
+    /// How alike the looks together are to the most alike person; absent when nobody is enrolled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub similarity: Option<Similarity>,
-    /// The similarity that was needed.
-    pub threshold: Threshold,
+    /// The same for the second most alike.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second: Option<Similarity>,
+    /// The similarity that was needed; absent when nobody was compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<Threshold>,
+    /// Where that comes from; absent where the similarity itself was set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// Good looks that were counted.
     pub observations: u32,
-    /// Those that agree on the person.
+    /// Those that on their own resemble nobody more than that person.
     pub agreeing: u32,
     /// Mean liveness of this track, 0..=1; absent when it is off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub liveness: Option<f32>,
-    /// What liveness counted for: `enforce`, `report` or `off`.
+    /// What liveness counted for: `enforce`, `challenge`, `report` or `off`.
     pub liveness_mode: String,
+    /// What went wrong in the challenge, where one was put and failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<ChallengeFault>,
+    /// What was wrong with pictures of this face that were passed over, the most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<QualityFault>,
+    /// The newest of the looks, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub looks: Vec<LookDetail>,
     /// Digest of the embedding model, 64 hexadecimal digits.
     pub model: String,
 }
 
+/// What the threshold was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Target {
+    /// Share of strangers' visits that may end in a grant.
+    pub false_match_rate: f64,
+    /// For so many people enrolled.
+    pub people: usize,
+    /// True where the model's calibration does not reach so far, and was drawn on.
+    pub extrapolated: bool,
+}
+
+/// The facts about one look.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LookDetail {
+    /// Number of the frame.
+    pub seq: u64,
+    /// How long before `captured_at` it was taken, milliseconds.
+    pub before_ms: u64,
+    /// How alike the most alike person is to this look alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<Similarity>,
+    /// Whether that is the person whom the decision is about.
+    pub agrees: bool,
+    /// How good the picture is, 0..=1.
+    pub quality: f32,
+    /// What the liveness model says, 0..=1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub liveness: Option<f32>,
+}
+
 impl EventKind {
     /// Every value that `type` can have, in the order of the documentation.
-    pub const NAMES: [&str; 8] = [
+    pub const NAMES: [&str; 11] = [
         "match.verified",
         "match.unknown",
         "match.rejected",
+        "match.shadow",
+        "liveness.challenge",
+        "liveness.locked_out",
         "camera.lost",
         "camera.recovered",
         "service.degraded",
@@ -148,6 +235,9 @@ impl EventKind {
             Self::Verified { .. } => "match.verified",
             Self::Unknown { .. } => "match.unknown",
             Self::Rejected { .. } => "match.rejected",
+            Self::Shadow { .. } => "match.shadow",
+            Self::Challenge { .. } => "liveness.challenge",
+            Self::LockedOut { .. } => "liveness.locked_out",
             Self::CameraLost { .. } => "camera.lost",
             Self::CameraRecovered { .. } => "camera.recovered",
             Self::Degraded { .. } => "service.degraded",
@@ -156,13 +246,14 @@ impl EventKind {
         }
     }
 
-    /// The facts of the decision, for the three kinds that are decisions.
+    /// The facts of the decision, for the kinds that are decisions.
     #[must_use]
     pub fn detail(&self) -> Option<&MatchDetail> {
         match self {
-            Self::Verified { detail, .. } | Self::Unknown { detail, .. } | Self::Rejected { detail, .. } => {
-                Some(detail)
-            }
+            Self::Verified { detail, .. }
+            | Self::Unknown { detail, .. }
+            | Self::Rejected { detail, .. }
+            | Self::Shadow { detail, .. } => Some(detail),
             _ => None,
         }
     }

@@ -16,14 +16,15 @@ mod score;
 
 pub use calibration::{Calibration, Estimate, InvalidCalibration, RatePoint, Tail};
 pub use challenge::ChallengeFault;
-pub use decision::{Decision, Evidence, Reason, Verdict};
+pub use decision::{Decision, Evidence, LookEvidence, Needed, Reason, Verdict};
 pub use embedding::{Embedding, EmbeddingError, ModelDigest};
-pub use event::{Event, EventKind, MatchDetail, SCHEMA};
+pub use event::{Event, EventKind, LookDetail, MatchDetail, SCHEMA, Target};
 pub use frame::{CapturedFrame, Frame, Payload};
 pub use geometry::{Landmarks, Point, Rect};
 pub use names::{CameraId, InvalidName, PersonId, TrackId};
 pub use observation::{
-    Detection, LiveScore, Observation, Quality, QualityFault, ScoredObservation, Track, TrackState,
+    Detection, LiveScore, Quality, QualityFault, Scene, SceneFace, ScoredObservation, SpoofSigns, Together,
+    Track, TrackState,
 };
 pub use pose::{Pose, Prompt};
 pub use score::{Candidate, NotAScore, Similarity, Threshold};

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::embedding::Embedding;
 use super::geometry::{Landmarks, Rect};
 use super::names::TrackId;
+use super::pose::Pose;
 use super::score::Candidate;
 use crate::clock::Moment;
 
@@ -59,6 +59,8 @@ pub enum QualityFault {
     TooDark,
     /// Too much light on the face.
     TooBright,
+    /// Hardly any difference between its light and dark parts: fog, glare, or light from behind.
+    FlatLight,
     /// Seen from the side, from above or from below.
     TurnedAway,
     /// Part of the face is outside the picture.
@@ -74,6 +76,7 @@ impl std::fmt::Display for QualityFault {
             Self::Blurred => "blurred",
             Self::TooDark => "too dark",
             Self::TooBright => "too bright",
+            Self::FlatLight => "washed out",
             Self::TurnedAway => "turned away",
             Self::CutOff => "cut off by the edge of the picture",
             Self::ImplausibleLandmarks => "its points do not form a face",
@@ -92,10 +95,29 @@ pub struct Quality {
     pub sharpness: f32,
     /// Mean luma of the aligned face, 0..=255.
     pub luma: f32,
+    /// Contrast of the aligned face: standard deviation of luma over its mean, from 0.
+    pub contrast: f32,
     /// 1 facing the camera, 0 in profile or beyond.
     pub frontality: f32,
     /// What is wrong with it; empty if it may be used.
     pub faults: Vec<QualityFault>,
+}
+
+impl QualityFault {
+    /// What the person can do about it, for people.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::TooSmall => "come closer",
+            Self::Blurred => "hold still",
+            Self::TooDark => "more light on the face is needed",
+            Self::TooBright => "less light on the face is needed",
+            Self::TurnedAway => "look at the camera",
+            Self::CutOff => "step into the middle of the picture",
+            Self::ImplausibleLandmarks => "uncover the face",
+            Self::FlatLight => "the face is washed out: less light from behind it, or a clean lens",
+        }
+    }
 }
 
 impl Quality {
@@ -111,21 +133,29 @@ impl Quality {
 #[serde(transparent)]
 pub struct LiveScore(#[schemars(range(min = 0.0, max = 1.0))] pub f32);
 
-/// One good look at one track.
-#[derive(Debug, Clone)]
-pub struct Observation {
-    /// Whose.
-    pub track: TrackId,
-    /// In which frame.
-    pub seq: u64,
-    /// When that frame was taken.
-    pub captured_at: Moment,
-    /// How good the picture is.
-    pub quality: Quality,
-    /// What the liveness model says; `None` when it is off.
-    pub liveness: Option<LiveScore>,
-    /// The face as a vector.
-    pub embedding: Embedding,
+/// What the looks of a track resemble together: their weighted mean, within the window that ends with the newest.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Together {
+    /// The most alike person; `None` when nobody is enrolled.
+    pub best: Option<Candidate>,
+    /// The most alike other person; `None` when fewer than two are enrolled.
+    pub second: Option<Candidate>,
+    /// How many looks it is the mean of, from 1.
+    pub looks: u32,
+    /// True if the newest look did not resemble those before it: they are left out, and nothing gathered before
+    /// counts any more.
+    pub is_restarted: bool,
+}
+
+/// Signs, beside the liveness model, that a face is a picture of one: what the recent looks at the track show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SpoofSigns {
+    /// Whether there were looks enough to judge by all signs that are looked for.
+    pub is_judged: bool,
+    /// Too much of the face is white too often, as on a bright screen.
+    pub is_overexposed: bool,
+    /// Straight edges around the face move with it.
+    pub has_edges: bool,
 }
 
 /// An observation after the gallery has been asked who it resembles. It no longer holds the embedding.
@@ -141,8 +171,36 @@ pub struct ScoredObservation {
     pub quality: Quality,
     /// What the liveness model says; `None` when it is off.
     pub liveness: Option<LiveScore>,
-    /// The most alike person; `None` when nobody is enrolled.
+    /// Other signs of a picture.
+    pub signs: SpoofSigns,
+    /// The person most alike to this look alone; `None` when nobody is enrolled.
     pub best: Option<Candidate>,
     /// The most alike other person; `None` when fewer than two are enrolled.
     pub second: Option<Candidate>,
+    /// The same for all recent looks at this track.
+    pub together: Together,
+    /// How many people it was compared with.
+    pub people: usize,
+}
+
+/// All faces that are followed in one frame, whether they were looked at or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scene {
+    /// When the frame was taken.
+    pub captured_at: Moment,
+    /// The faces.
+    pub faces: Vec<SceneFace>,
+}
+
+/// One face of a scene.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SceneFace {
+    /// Which.
+    pub track: TrackId,
+    /// Width of its box, pixels.
+    pub width_px: f32,
+    /// How the head is held; `None` if its points form no face.
+    pub pose: Option<Pose>,
+    /// What is wrong with it, where it was to be looked at and is not good enough; else empty.
+    pub faults: Vec<QualityFault>,
 }

@@ -7,8 +7,9 @@ use super::folders::ModelFolders;
 use super::model::{LoadError, Model};
 use super::{Embedder, InferenceError};
 use crate::config::{EmbedderSpec, Role};
-use crate::domain::{Detection, Embedding, Landmarks, ModelDigest};
+use crate::domain::{Calibration, Detection, Embedding, Landmarks, ModelDigest};
 use crate::vision::align::{SimilarityTransform, warp};
+use crate::vision::relight::relight;
 
 /// An embedder, fed as its manifest says.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub struct OrtEmbedder {
     spec: EmbedderSpec,
     size: [u32; 2],
     template: Landmarks,
+    calibration: Option<Calibration>,
 }
 
 impl OrtEmbedder {
@@ -28,7 +30,13 @@ impl OrtEmbedder {
         let (folder, manifest) = folders.manifest(name)?;
         let Role::Embedder(spec) = &manifest.role else { return Err(wrong_role(&manifest, "embedder")) };
         let model = Model::load(&folder, &manifest, std::slice::from_ref(&spec.output))?;
-        Ok(Self { model, spec: spec.clone(), size: fixed_size(&manifest)?, template: spec.template() })
+        Ok(Self {
+            model,
+            spec: spec.clone(),
+            size: fixed_size(&manifest)?,
+            template: spec.template(),
+            calibration: manifest.calibration.clone(),
+        })
     }
 
     /// The manifest's name.
@@ -43,13 +51,19 @@ impl OrtEmbedder {
         &self.spec
     }
 
-    /// The embedding of a face that is aligned already: a picture of the model's input size.
+    /// How often it errs, as measured; `None` if that was not.
+    #[must_use]
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
+    }
+
+    /// The embedding of a face that is aligned already, as it is: a picture of the model's input size.
     ///
     /// # Errors
     /// If the model fails or its answer is not what the manifest promises.
     pub fn embed_aligned(&mut self, face: &RgbImage) -> Result<Embedding, InferenceError> {
         let (spec, digest) = (&self.spec, self.model.digest());
-        let mut values = self.model.run(face, |answer| {
+        let values = self.model.run(face, |answer| {
             let output = answer.output(&spec.output)?;
             if output.values.len() == spec.dimension {
                 return Ok(output.values.to_vec());
@@ -60,12 +74,8 @@ impl OrtEmbedder {
                 spec.dimension
             ))
         })?;
-        if spec.l2_normalise {
-            let length = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-            #[expect(clippy::cast_possible_truncation, reason = "f32 is the precision of the model")]
-            values.iter_mut().for_each(|v| *v = (f64::from(*v) / length) as f32);
-        }
-        Ok(Embedding::new(digest, values)?)
+        let embedding = if spec.l2_normalise { Embedding::scaled } else { Embedding::new };
+        Ok(embedding(digest, values)?)
     }
 }
 
@@ -79,7 +89,9 @@ impl Embedder for OrtEmbedder {
             });
         };
         let [width, height] = self.size;
-        self.embed_aligned(&warp(picture, &crop_from_frame, width, height))
+        let mut face = warp(picture, &crop_from_frame, width, height);
+        relight(&mut face);
+        self.embed_aligned(&face)
     }
 
     fn digest(&self) -> ModelDigest {

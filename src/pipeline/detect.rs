@@ -7,13 +7,17 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use super::latest::{LatestReceiver, Nothing};
 use super::looks::LookPicker;
+use super::signs::SignWatch;
 use super::stats::Stats;
 use super::trouble::Trouble;
 use crate::clock::{Clock, Moment};
-use crate::domain::{CapturedFrame, Detection, Frame, Quality, Track, TrackId, TrackState};
+use crate::domain::{
+    CapturedFrame, Detection, Frame, Quality, Scene, SceneFace, SpoofSigns, Track, TrackId, TrackState,
+};
 use crate::inference::Detector;
 use crate::tracking::Tracker;
 use crate::vision::decode::decode;
+use crate::vision::pose::pose;
 use crate::vision::quality::{Gates, assess};
 
 /// How long the stage waits for a frame before it looks up.
@@ -25,6 +29,8 @@ pub(super) struct Work {
     pub frame: Option<Frame>,
     /// Faces to embed.
     pub looks: Vec<Look>,
+    /// All faces that are followed; `None` if only tracks have ended.
+    pub scene: Option<Scene>,
     /// Tracks that are over.
     pub ended: Vec<TrackId>,
     /// The time of the frame.
@@ -36,6 +42,8 @@ pub(super) struct Look {
     pub track: TrackId,
     pub detection: Detection,
     pub quality: Quality,
+    /// Signs of a picture, apart from what the liveness model says.
+    pub signs: SpoofSigns,
 }
 
 /// A frame and the faces followed on it, for whoever draws them.
@@ -52,6 +60,8 @@ pub(super) struct Detect {
     pub detector: Box<dyn Detector>,
     pub tracker: Tracker,
     pub gates: Gates,
+    /// Signs of pictures of faces; `None` when liveness is off.
+    pub signs: Option<SignWatch>,
     /// Frames closer together than this are not looked at.
     pub min_interval: Duration,
     /// True if no look may be dropped.
@@ -89,11 +99,16 @@ impl Detect {
             let update = self.tracker.update(at, &found);
             self.settled.try_iter().for_each(|track| picker.settle(track));
             ended.extend(update.ended.iter().map(|track| track.id));
-            let looks = self.pick(&mut picker, &frame, &update.tracks);
-            update.ended.iter().for_each(|track| picker.forget(track.id));
+            let (looks, scene) = self.pick(&mut picker, &frame, &update.tracks);
+            for track in &update.ended {
+                picker.forget(track.id);
+                if let Some(signs) = &mut self.signs {
+                    signs.forget(track.id);
+                }
+            }
             self.show(&frame, &update.tracks);
             self.stats.frame_lag.record(self.clock.now().since(at));
-            if !self.hand_on(frame, looks, &mut ended, at) {
+            if !self.hand_on(frame, looks, scene, &mut ended) {
                 return;
             }
         }
@@ -102,6 +117,7 @@ impl Detect {
         drop(self.work.send(Work {
             frame: None,
             looks: Vec::new(),
+            scene: None,
             ended,
             at: last_looked.unwrap_or_default(),
         }));
@@ -132,22 +148,34 @@ impl Detect {
         }
     }
 
-    /// The faces of this frame that are worth an embedding.
-    fn pick(&self, picker: &mut LookPicker, frame: &Frame, tracks: &[Track]) -> Vec<Look> {
+    /// The faces of this frame that are worth an embedding, and all that are there.
+    fn pick(&mut self, picker: &mut LookPicker, frame: &Frame, tracks: &[Track]) -> (Vec<Look>, Scene) {
         let mut looks = Vec::new();
+        let mut scene = Scene { captured_at: frame.captured_at, faces: Vec::new() };
         for track in tracks.iter().filter(|track| track.state == TrackState::Confirmed) {
             if picker.is_new(track.id) {
                 self.stats.tracks.add_one();
             }
-            if !picker.is_due(track.id, frame.captured_at) {
-                continue;
+            let mut faults = Vec::new();
+            if picker.is_due(track.id, frame.captured_at) {
+                let quality = assess(&frame.pixels, &track.detection, &self.gates);
+                if picker.take(track.id, frame.captured_at, &quality) {
+                    let face = track.detection.box_in_frame;
+                    let signs = self.signs.as_mut().map(|signs| signs.look(track.id, frame, face));
+                    let signs = signs.unwrap_or_default();
+                    looks.push(Look { track: track.id, detection: track.detection, quality, signs });
+                } else {
+                    faults = quality.faults;
+                }
             }
-            let quality = assess(&frame.pixels, &track.detection, &self.gates);
-            if picker.take(track.id, frame.captured_at, &quality) {
-                looks.push(Look { track: track.id, detection: track.detection, quality });
-            }
+            scene.faces.push(SceneFace {
+                track: track.id,
+                width_px: track.detection.box_in_frame.width(),
+                pose: pose(&track.detection.landmarks_in_frame),
+                faults,
+            });
         }
-        looks
+        (looks, scene)
     }
 
     fn show(&self, frame: &Frame, tracks: &[Track]) {
@@ -157,14 +185,15 @@ impl Detect {
         if self.keep_all { drop(view.send(seen)) } else { drop(view.try_send(seen)) }
     }
 
-    /// Hands looks and ends on; false if the next stage is gone. Looks are dropped if it is behind (newer ones
-    /// follow); ends are kept for the next time.
-    fn hand_on(&self, frame: Frame, looks: Vec<Look>, ended: &mut Vec<TrackId>, at: Moment) -> bool {
-        if looks.is_empty() && ended.is_empty() {
+    /// Hands looks, faces and ends on; false if the next stage is gone. Looks and faces are dropped if it is behind
+    /// (newer ones follow); ends are kept for the next time.
+    fn hand_on(&self, frame: Frame, looks: Vec<Look>, scene: Scene, ended: &mut Vec<TrackId>) -> bool {
+        if scene.faces.is_empty() && ended.is_empty() {
             return true;
         }
+        let at = scene.captured_at;
         let frame = (!looks.is_empty()).then_some(frame);
-        let work = Work { frame, looks, ended: std::mem::take(ended), at };
+        let work = Work { frame, looks, scene: Some(scene), ended: std::mem::take(ended), at };
         if self.keep_all {
             return self.work.send(work).is_ok();
         }

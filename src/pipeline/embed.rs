@@ -9,16 +9,16 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::announce::Announcer;
 use super::detect::{Look, Work};
+use super::event_of::{asked, decided};
 use super::stats::Stats;
 use super::trouble::Trouble;
 use crate::clock::{Clock, Moment};
-use crate::decision::Decider;
+use crate::decision::{Decider, Said};
 use crate::domain::{
-    CameraId, Decision, EventKind, Frame, MatchDetail, ModelDigest, ScoredObservation, Threshold, TrackId,
-    Verdict,
+    CameraId, Decision, EmbeddingError, EventKind, Frame, ScoredObservation, Together, TrackId, Verdict,
 };
 use crate::inference::{Embedder, LivenessModel};
-use crate::matching::SharedGallery;
+use crate::matching::{Gallery, Pool, Pooled, Ranking, SharedGallery};
 
 /// How often time-outs are looked for while nothing happens.
 const TICK: Duration = Duration::from_millis(100);
@@ -46,12 +46,14 @@ impl Verdicts {
 /// What events say about how decisions are made.
 #[derive(Debug, Clone)]
 pub struct DecisionTerms {
-    /// The similarity that is needed.
-    pub threshold: Threshold,
     /// How long a grant is good after its frame was taken.
     pub grant_valid: Duration,
-    /// `enforce`, `report` or `off`.
+    /// Looks up to this much older than the newest of their track count together.
+    pub window: Duration,
+    /// `enforce`, `challenge`, `report` or `off`.
     pub liveness_mode: &'static str,
+    /// True if nothing is granted, and what would have been is only told.
+    pub is_shadow: bool,
 }
 
 pub(super) struct Embed {
@@ -65,6 +67,8 @@ pub(super) struct Embed {
     pub decider: Box<dyn Decider>,
     pub terms: DecisionTerms,
     pub verdicts: Verdicts,
+    /// The recent looks of each track that is there.
+    pub pools: BTreeMap<TrackId, Pool>,
     pub announcer: Announcer,
     /// How it goes with the embedder.
     pub embedder_trouble: Trouble,
@@ -92,21 +96,25 @@ impl Embed {
                 generation = self.gallery.generation();
                 self.decider.reset();
             }
-            let mut decisions = self.decider.tick(now);
+            let mut said = self.decider.tick(now);
             if let Some(work) = work {
                 if let Some(frame) = &work.frame {
                     for look in work.looks {
                         let scored = self.score(frame, look);
                         let now = self.now(newest);
-                        decisions.extend(scored.and_then(|scored| self.decider.observe(&scored, now)));
+                        said.extend(scored.into_iter().flat_map(|scored| self.decider.observe(&scored, now)));
                     }
                 }
+                if let Some(scene) = &work.scene {
+                    said.extend(self.decider.scene(scene, self.now(newest)));
+                }
                 for track in work.ended {
-                    decisions.extend(self.decider.track_ended(track, now));
+                    said.extend(self.decider.track_ended(track, now));
                     self.verdicts.forget(track);
+                    self.pools.remove(&track);
                 }
             }
-            decisions.iter().for_each(|decision| self.conclude(decision));
+            said.into_iter().for_each(|said| self.tell(said));
         }
     }
 
@@ -118,13 +126,19 @@ impl Embed {
 
     /// Embeds one face and asks the gallery; `None` if a model fails, which is counted and said once.
     fn score(&mut self, frame: &Frame, look: Look) -> Option<ScoredObservation> {
+        let gallery = self.gallery.current();
         let embedded = self.embedder.embed(&frame.pixels, &look.detection);
-        let ranking = embedded.and_then(|embedding| Ok(self.gallery.current().rank(&embedding)?));
-        let ranking = match ranking {
-            Ok(ranking) => {
+        let ranked = embedded.and_then(|embedding| {
+            let alone = gallery.rank(&embedding)?;
+            let pool = self.pools.entry(look.track).or_default();
+            let pooled = pool.add(frame.captured_at, embedding, self.terms.window)?;
+            Ok((alone, together(&gallery, pool, pooled)?))
+        });
+        let (alone, together) = match ranked {
+            Ok(ranked) => {
                 self.embedder_trouble.works();
                 self.stats.embeddings.add_one();
-                ranking
+                ranked
             }
             Err(error) => {
                 self.embedder_trouble.failed(&self.stats.model_failures, &error.to_string());
@@ -149,9 +163,26 @@ impl Embed {
             captured_at: frame.captured_at,
             quality: look.quality,
             liveness,
-            best: ranking.best,
-            second: ranking.second,
+            signs: look.signs,
+            best: alone.best,
+            second: alone.second,
+            together,
+            people: gallery.people(),
         })
+    }
+
+    fn tell(&self, said: Said) {
+        match said {
+            Said::Decided(decision) => self.conclude(&decision),
+            Said::Asked(ask) => {
+                self.announcer.announce(asked(&ask, &self.camera, self.clock.as_ref()));
+            }
+            Said::LockedOut { until } => {
+                tracing::warn!(camera = %self.camera, "liveness failed too often: nobody is verified for a while");
+                let (camera, until) = (self.camera.clone(), self.clock.wall(until));
+                self.announcer.announce(EventKind::LockedOut { camera, until });
+            }
+        }
     }
 
     fn conclude(&self, decision: &Decision) {
@@ -160,45 +191,18 @@ impl Embed {
         // If the link is full the track is looked at a little more often than it need be.
         self.settled.try_send(decision.track).ok();
         self.verdicts.set(decision.track, decision.verdict.clone());
-        let event =
-            event_of(decision, &self.camera, &self.terms, self.embedder.digest(), self.clock.as_ref());
+        let event = decided(decision, &self.camera, &self.terms, self.embedder.digest(), self.clock.as_ref());
         tracing::info!(camera = %self.camera, track = decision.track.0, "{}", event.name());
         self.announcer.announce_at(event, decision.decided_at);
     }
 }
 
-fn event_of(
-    decision: &Decision,
-    camera: &CameraId,
-    terms: &DecisionTerms,
-    model: ModelDigest,
-    clock: &dyn Clock,
-) -> EventKind {
-    let evidence = &decision.evidence;
-    // The others from this one: asking the calendar again would give distances a little off.
-    let captured_at = clock.wall(decision.captured_at);
-    let detail = MatchDetail {
-        camera: camera.clone(),
-        track: decision.track,
-        captured_at,
-        decided_at: captured_at + decision.decided_at.since(decision.captured_at),
-        similarity: evidence.similarity,
-        threshold: terms.threshold,
-        observations: evidence.observations,
-        agreeing: evidence.agreeing,
-        liveness: evidence.liveness,
-        liveness_mode: terms.liveness_mode.to_owned(),
-        model: model.to_string(),
+/// Asks the gallery for what the looks at a track resemble together.
+fn together(gallery: &Gallery, pool: &Pool, pooled: Pooled) -> Result<Together, EmbeddingError> {
+    let Ranking { best, second } = match pool.mean() {
+        Some(mean) => gallery.rank(&mean?)?,
+        None => Ranking::default(),
     };
-    match &decision.verdict {
-        Verdict::Verified(person) => EventKind::Verified {
-            person: person.clone(),
-            expires_at: captured_at + terms.grant_valid,
-            detail,
-        },
-        Verdict::Unknown(reason) => EventKind::Unknown { reason: *reason, detail },
-        Verdict::Rejected(reason) => {
-            EventKind::Rejected { person: evidence.best.clone(), reason: *reason, detail }
-        }
-    }
+    let looks = u32::try_from(pool.len()).unwrap_or(u32::MAX);
+    Ok(Together { best, second, looks, is_restarted: pooled == Pooled::Restarted })
 }

@@ -19,6 +19,23 @@ const WAIT_FOR_BETTER: Duration = Duration::from_millis(400);
 /// "Much worse": below this part of the best score.
 const MUCH_WORSE: f32 = 0.6;
 
+/// How many looks a track gets at most in its first `time`, with at most `max_fps` frames a second.
+#[must_use]
+pub fn most_looks(time: Duration, max_fps: f64) -> u32 {
+    let in_time = |time: Duration, interval: Duration| {
+        let interval = interval.as_secs_f64().max(1.0 / max_fps.max(0.1));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a conversion that cuts at the ends of the range is right for a bound"
+        )]
+        let looks = (time.as_secs_f64() / interval).ceil() as u32;
+        looks
+    };
+    let eager = in_time(time.min(EAGER_FOR), EAGER);
+    eager.saturating_add(in_time(time.saturating_sub(EAGER_FOR), PATIENT)).max(1)
+}
+
 /// Remembers when each track was last looked at, and how good it was at best.
 #[derive(Debug, Default)]
 pub(super) struct LookPicker(HashMap<TrackId, State>);
@@ -92,7 +109,15 @@ mod tests {
     }
 
     fn quality(score: f32) -> Quality {
-        Quality { score, width_px: 100.0, sharpness: 0.1, luma: 128.0, frontality: 1.0, faults: Vec::new() }
+        Quality {
+            score,
+            width_px: 100.0,
+            sharpness: 0.1,
+            luma: 128.0,
+            contrast: 0.4,
+            frontality: 1.0,
+            faults: Vec::new(),
+        }
     }
 
     /// How many looks are taken within `span_ms` at 30 frames a second.
@@ -111,6 +136,16 @@ mod tests {
         assert_eq!(looks(&mut picker, 5000, 2000), 4);
         picker.settle(TRACK);
         assert_eq!(looks(&mut picker, 8000, 6000), 3);
+    }
+
+    #[test]
+    fn the_most_looks_are_never_exceeded() {
+        assert_eq!(most_looks(Duration::from_secs(4), 30.0), 50);
+        assert_eq!(most_looks(Duration::from_secs(6), 30.0), 54);
+        assert_eq!(most_looks(Duration::from_secs(4), 2.0), 8);
+        assert_eq!(most_looks(Duration::ZERO, 30.0), 1);
+        let mut picker = LookPicker::default();
+        assert!(looks(&mut picker, 0, 6000) <= 54);
     }
 
     #[test]

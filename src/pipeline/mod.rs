@@ -20,8 +20,10 @@ mod announce;
 mod capture;
 mod detect;
 mod embed;
+mod event_of;
 mod latest;
 mod looks;
+mod signs;
 mod stats;
 mod trouble;
 
@@ -35,6 +37,8 @@ pub use announce::{Announcer, EventOut};
 pub use detect::Seen;
 pub use embed::{DecisionTerms, Verdicts};
 pub use latest::{Closed, LatestReceiver, LatestSender, Nothing, latest};
+pub use looks::most_looks;
+pub use signs::SignSettings;
 pub use stats::{Counter, Latency, Stats};
 
 use crate::camera::{OpenSource, SourceError};
@@ -70,6 +74,8 @@ pub struct Parts {
     pub tracker: Tracker,
     /// What a picture of a face needs.
     pub gates: Gates,
+    /// Which signs of pictures of faces are looked for; `None` when liveness is off.
+    pub signs: Option<SignSettings>,
     /// Turns faces into numbers.
     pub embedder: Box<dyn Embedder>,
     /// Tells a face from a picture of one; `None` when that is off.
@@ -141,6 +147,7 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         decider: parts.decider,
         terms: parts.terms,
         verdicts: verdicts.clone(),
+        pools: std::collections::BTreeMap::new(),
         announcer: parts.announcer.clone(),
         embedder_trouble: trouble("turning faces into numbers", "nobody is recognised"),
         liveness_trouble: trouble("telling faces from pictures", "nobody is verified where that is enforced"),
@@ -153,6 +160,7 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         detector: parts.detector,
         tracker: parts.tracker,
         gates: parts.gates,
+        signs: parts.signs.map(signs::SignWatch::new),
         min_interval: parts.min_detect_interval,
         keep_all: parts.keep_all,
         work: work_in,

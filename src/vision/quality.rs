@@ -24,6 +24,8 @@ pub struct Gates {
     pub min_luma: f32,
     /// Mean luma, 0..=255.
     pub max_luma: f32,
+    /// Standard deviation of luma over its mean, from 0.
+    pub min_contrast: f32,
     /// Frontality, 0..=1.
     pub min_frontality: f32,
 }
@@ -37,8 +39,15 @@ pub struct Gates {
 pub fn assess(picture: &RgbImage, detection: &Detection, gates: &Gates) -> Quality {
     let width_px = detection.box_in_frame.width();
     let frontality = frontality(&detection.landmarks_in_frame);
-    let mut quality =
-        Quality { score: 0.0, width_px, sharpness: 0.0, luma: 0.0, frontality, faults: Vec::new() };
+    let mut quality = Quality {
+        score: 0.0,
+        width_px,
+        sharpness: 0.0,
+        luma: 0.0,
+        contrast: 0.0,
+        frontality,
+        faults: Vec::new(),
+    };
 
     let scale = MEASURE_SIDE as f32 / 112.0;
     let template = ARCFACE_112.map(|p| crate::domain::Point::new(p.x * scale, p.y * scale));
@@ -47,7 +56,8 @@ pub fn assess(picture: &RgbImage, detection: &Detection, gates: &Gates) -> Quali
         return quality;
     };
     let crop = warp(picture, &crop_from_frame, MEASURE_SIDE, MEASURE_SIDE);
-    (quality.sharpness, quality.luma) = sharpness_and_luma(&crop);
+    let light = Light::of(&crop);
+    (quality.sharpness, quality.luma, quality.contrast) = (light.sharpness, light.mean, light.contrast);
 
     let residual = template
         .iter()
@@ -65,6 +75,7 @@ pub fn assess(picture: &RgbImage, detection: &Detection, gates: &Gates) -> Quali
     fault(quality.sharpness < gates.min_sharpness, QualityFault::Blurred);
     fault(quality.luma < gates.min_luma, QualityFault::TooDark);
     fault(quality.luma > gates.max_luma, QualityFault::TooBright);
+    fault(quality.contrast < gates.min_contrast, QualityFault::FlatLight);
     fault(frontality < gates.min_frontality, QualityFault::TurnedAway);
     fault(is_cut_off(picture, detection), QualityFault::CutOff);
 
@@ -94,21 +105,35 @@ fn is_cut_off(picture: &RgbImage, detection: &Detection) -> bool {
     detection.landmarks_in_frame.iter().any(|p| p.x < 0.0 || p.y < 0.0 || p.x >= width || p.y >= height)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a count of 3,136 pixels")]
-fn sharpness_and_luma(crop: &RgbImage) -> (f32, f32) {
-    let side = crop.width() as usize;
-    let grey: Vec<f32> = crop.as_raw().chunks_exact(3).map(luma).collect();
-    let count = grey.len() as f32;
-    let mean = grey.iter().sum::<f32>() / count;
-    let variance = grey.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / count;
-    let mut difference = 0.0;
-    for (at, &value) in grey.iter().enumerate() {
-        let right = if at % side + 1 < side { grey[at + 1] } else { value };
-        let below = grey.get(at + side).copied().unwrap_or(value);
-        difference += (right - value).powi(2) + (below - value).powi(2);
+/// How a crop is lit.
+struct Light {
+    sharpness: f32,
+    mean: f32,
+    contrast: f32,
+}
+
+impl Light {
+    #[expect(clippy::cast_precision_loss, reason = "a count of 3,136 pixels")]
+    fn of(crop: &RgbImage) -> Self {
+        let side = crop.width() as usize;
+        let grey: Vec<f32> = crop.as_raw().chunks_exact(3).map(luma).collect();
+        let count = grey.len() as f32;
+        let mean = grey.iter().sum::<f32>() / count;
+        let variance = grey.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / count;
+        let mut difference = 0.0;
+        for (at, &value) in grey.iter().enumerate() {
+            let right = if at % side + 1 < side { grey[at + 1] } else { value };
+            let below = grey.get(at + side).copied().unwrap_or(value);
+            difference += (right - value).powi(2) + (below - value).powi(2);
+        }
+        Self {
+            // Below a variance of one grey level there is nothing to be sharp.
+            sharpness: difference / count / variance.max(1.0),
+            mean,
+            // Below a mean of one grey level there is nothing to differ.
+            contrast: variance.sqrt() / mean.max(1.0),
+        }
     }
-    // Below a variance of one grey level there is nothing to be sharp.
-    (difference / count / variance.max(1.0), mean)
 }
 
 #[cfg(test)]
@@ -116,8 +141,14 @@ mod tests {
     use super::*;
     use crate::domain::{Point, Rect};
 
-    const OPEN: Gates =
-        Gates { min_width_px: 0.0, min_sharpness: 0.0, min_luma: 0.0, max_luma: 255.0, min_frontality: 0.0 };
+    const OPEN: Gates = Gates {
+        min_width_px: 0.0,
+        min_sharpness: 0.0,
+        min_luma: 0.0,
+        max_luma: 255.0,
+        min_contrast: 0.0,
+        min_frontality: 0.0,
+    };
 
     fn face() -> Detection {
         Detection {

@@ -17,7 +17,7 @@ decision:
       |
     6 |   min_margn: 0.1
       |   ^^^^^^^^^
-      = did you mean `min_margin`? the keys of `decision`: min_similarity, min_margin, min_agreeing, window_ms, give_up_after_ms, cooldown_ms, grant_valid_ms
+      = did you mean `min_margin`? the keys of `decision`: false_match_rate, allow_extrapolation, stranger_visits_per_day, min_similarity, min_margin, min_looks, window_ms, give_up_after_ms, cooldown_ms, grant_valid_ms, several_faces, shadow
     ");
 }
 
@@ -121,16 +121,16 @@ fn fraction_for_a_count() {
     insta::assert_snapshot!(with_camera(
         r"
 decision:
-  min_agreeing: 2.5
+  min_looks: 2.5
 ",
     ), @r"
     facewarden.yaml cannot be used: 1 error
 
-    error: `decision.min_agreeing` cannot be `2.5`
-     --> facewarden.yaml:6:17
+    error: `decision.min_looks` cannot be `2.5`
+     --> facewarden.yaml:6:14
       |
-    6 |   min_agreeing: 2.5
-      |                 ^^^
+    6 |   min_looks: 2.5
+      |              ^^^
       = write a whole number, 0 or more, without a sign or decimals
     ");
 }
@@ -140,16 +140,16 @@ fn negative_count() {
     insta::assert_snapshot!(with_camera(
         r"
 decision:
-  min_agreeing: -1
+  min_looks: -1
 ",
     ), @r"
     facewarden.yaml cannot be used: 1 error
 
-    error: `decision.min_agreeing` cannot be `-1`
-     --> facewarden.yaml:6:17
+    error: `decision.min_looks` cannot be `-1`
+     --> facewarden.yaml:6:14
       |
-    6 |   min_agreeing: -1
-      |                 ^^
+    6 |   min_looks: -1
+      |              ^^
       = write a whole number, 0 or more, without a sign or decimals
     ");
 }
@@ -300,7 +300,7 @@ liveness:
       |
     6 |   mode: enforced
       |         ^^^^^^^^
-      = did you mean `enforce`? one of: enforce, report, off
+      = did you mean `enforce`? one of: enforce, challenge, report, off
     ");
 }
 

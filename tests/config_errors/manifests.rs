@@ -12,7 +12,7 @@ fn manifest_without_its_section() {
       |
     8 | detektor:
       | ^^^^^^^^
-      = did you mean `detector`? the keys here: schema, name, role, file, sha256, licence, notes, source, input, detector, landmarks, embedder, liveness
+      = did you mean `detector`? the keys here: schema, name, role, file, sha256, licence, notes, source, input, detector, landmarks, embedder, liveness, calibration
     ");
 }
 

@@ -47,7 +47,7 @@ events:
       |
     8 | ...st, camera.recovered, match.verifed, service.stopping]
       |                          ^^^^^^^^^^^^^
-      = did you mean `match.verified`? the kinds: match.verified, match.unknown, match.rejected, camera.lost, camera.recovered, service.degraded, service.started, service.stopping
+      = did you mean `match.verified`? the kinds: match.verified, match.unknown, match.rejected, match.shadow, liveness.challenge, liveness.locked_out, camera.lost, camera.recovered, service.degraded, service.started, service.stopping
     ");
 }
 
@@ -61,7 +61,7 @@ detection:
 quality:
   min_luma: 240
 decision:
-  min_agreeing: 0
+  min_looks: 0
   window_ms: 5000
 events:
   hooks:
@@ -94,11 +94,11 @@ events:
       |             ^^^
       = make max_luma the larger of the two
 
-    error: `decision.min_agreeing` cannot be 0
-      --> facewarden.yaml:11:17
+    error: `decision.min_looks` cannot be 0
+      --> facewarden.yaml:11:14
        |
-    11 |   min_agreeing: 0
-       |                 ^
+    11 |   min_looks: 0
+       |              ^
        = write a number from 1 to 100
 
     error: `decision.give_up_after_ms` 4000 is shorter than `decision.window_ms` 5000
@@ -127,7 +127,7 @@ events:
        |
     17 |       kinds: []
        |       ^^^^^
-       = some of match.verified, match.unknown, match.rejected, camera.lost, camera.recovered, service.degraded, service.started, service.stopping; leave the line out for match.verified alone
+       = some of match.verified, match.unknown, match.rejected, match.shadow, liveness.challenge, liveness.locked_out, camera.lost, camera.recovered, service.degraded, service.started, service.stopping; leave the line out for match.verified alone
 
     error: `events.hooks[1].max_parallel` cannot be 0
       --> facewarden.yaml:18:21
@@ -143,18 +143,32 @@ fn window_too_short() {
     insta::assert_snapshot!(with_camera(
         r"
 decision:
-  min_agreeing: 5
+  min_looks: 5
   window_ms: 100
 ",
     ), @r"
-    facewarden.yaml cannot be used: 1 error
+    facewarden.yaml cannot be used: 3 errors
 
-    error: `decision.min_agreeing` 5 looks never fit into `decision.window_ms` 100
-     --> facewarden.yaml:6:17
+    error: `decision.min_looks` 5 looks never fit into `decision.window_ms` 100
+     --> facewarden.yaml:6:14
       |
-    6 |   min_agreeing: 5
-      |                 ^
+    6 |   min_looks: 5
+      |              ^
       = at `detection.max_fps` 30 there are 4 at most: nobody would ever be verified
+
+    error: `liveness.min_looks` 8 looks never fit into `decision.window_ms` 100
+     --> facewarden.yaml:7:14
+      |
+    7 |   window_ms: 100
+      |              ^^^
+      = at `detection.max_fps` 30 there are 4 at most: nobody would ever be verified
+
+    error: `liveness.min_span_ms` 700 is longer than `decision.window_ms` 100
+     --> facewarden.yaml:7:14
+      |
+    7 |   window_ms: 100
+      |              ^^^
+      = only looks within the window count: make it as long or shorter
     ");
 }
 
@@ -327,7 +341,7 @@ quality:
   min_width_px: 10
 decision:
   min_similarity: 0.2
-  min_agreeing: 1
+  min_looks: 1
   grant_valid_ms: 30000
 ",
     ), @r"
@@ -350,14 +364,14 @@ decision:
        |
     10 |   min_similarity: 0.2
        |                   ^^^
-       = leave the line out for the value that was measured for the model
+       = leave the line out: then it follows from `decision.false_match_rate`
 
-    warning: `decision.min_agreeing` of 1 lets a single picture decide
-      --> facewarden.yaml:11:17
+    warning: `decision.min_looks` of 1 lets a single picture decide
+      --> facewarden.yaml:11:14
        |
-    11 |   min_agreeing: 1
-       |                 ^
-       = one lucky frame of a stranger is enough then; 3 is the default
+    11 |   min_looks: 1
+       |              ^
+       = one lucky frame of a stranger is enough then; 2 is the default
 
     warning: `decision.grant_valid_ms` of 30000 lets a late event open a door
       --> facewarden.yaml:12:19

@@ -2,9 +2,11 @@
 //! test: machines are noisy, so it prints and does not judge.
 
 mod lfw;
+mod light;
 mod parity;
 mod process;
 mod speed;
+mod visits;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,11 +47,16 @@ enum Part {
     Parity,
     /// Accuracy on 6,000 pairs of photos (needs --data)
     Lfw,
+    /// What little light does (needs --data)
+    Light,
+    /// Rules over several looks, on visits made from photos (needs --data)
+    Visits,
     /// The daemon on a video in real time, ten times over (needs --data and ffmpeg)
     Video,
 }
 
-const ALL: [Part; 6] = [Part::Pair, Part::Frame, Part::Start, Part::Parity, Part::Lfw, Part::Video];
+const ALL: [Part; 8] =
+    [Part::Pair, Part::Frame, Part::Start, Part::Parity, Part::Lfw, Part::Light, Part::Visits, Part::Video];
 
 /// One line of the table.
 #[derive(Debug, serde::Serialize)]
@@ -84,6 +91,8 @@ pub fn run(args: &Args) -> Outcome {
             (Part::Start, _) => process::start(&pictures),
             (Part::Parity, Some(data)) => parity::measure(&args.models, data),
             (Part::Lfw, Some(data)) => lfw::measure(&args.models, data),
+            (Part::Light, Some(data)) => light::measure(&args.models, data),
+            (Part::Visits, Some(data)) => visits::measure(&args.models, data),
             (Part::Video, Some(data)) => process::video(data),
             (_, None) => Err(Failure::new(Exit::NoInput, "it needs --data")),
         };

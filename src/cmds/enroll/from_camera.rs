@@ -245,6 +245,7 @@ mod tests {
                 min_sharpness: 0.0,
                 min_luma: 0.0,
                 max_luma: 255.0,
+                min_contrast: 0.0,
                 min_frontality: 0.0,
             },
             decode: &mut |payload| match payload {

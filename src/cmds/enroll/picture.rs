@@ -195,6 +195,7 @@ mod tests {
                 width_px: 50.0,
                 sharpness: 0.1,
                 luma: 100.0,
+                contrast: 0.4,
                 frontality: 0.9,
                 faults,
             },

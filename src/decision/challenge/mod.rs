@@ -70,7 +70,7 @@ const MIN_HALF_WAY: Duration = Duration::from_millis(70);
 /// No answer leaves the resting zone sooner after its prompt.
 const MIN_LEAVING: Duration = MIN_REACTION.saturating_add(MIN_HALF_WAY);
 
-/// Over so many frames in a row the head must be still...
+/// Over at least so many frames in a row the head must be still...
 pub const SETTLE_FRAMES: usize = 4;
 /// ... and these must span at least so long.
 const SETTLE_SPAN: Duration = Duration::from_millis(250);
@@ -265,7 +265,10 @@ impl Challenge {
                     return Err(ChallengeFault::Unprompted);
                 }
                 frames.push_back((*pose, captured_at));
-                if frames.len() > SETTLE_FRAMES {
+                // No more than the count and the span need: a fast camera needs more frames for the span.
+                while frames.len() > SETTLE_FRAMES
+                    && frames.get(1).is_some_and(|(_, second)| captured_at.since(*second) >= SETTLE_SPAN)
+                {
                     frames.pop_front();
                 }
                 let Some(still) = settled(frames) else { return Ok(Progress::Waiting) };

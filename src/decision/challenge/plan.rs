@@ -24,10 +24,14 @@ pub struct ChallengeSettings {
     pub settle_timeout: Duration,
     /// The longest time between two observations.
     pub max_gap: Duration,
-    /// So often may a pause begin anew in one attempt because the head moved a little in it.
+    /// So often may a pause begin anew in one attempt because the head moved a little in it. Leaning back
+    /// some time after "come closer" takes one, too.
     pub max_restarts: u32,
     /// A head is turned when its yaw is so many degrees from where it rested.
     pub turn_deg: f32,
+    /// Whether people are asked to look up at all. The five points of some detectors hardly follow pitch: those of
+    /// `centerface` lose it beyond about ten degrees, those of the 68 point landmark model do not.
+    pub look_up: bool,
     /// A head is raised when its pitch is so many degrees above where it rested.
     pub raise_deg: f32,
     /// A face is closer when its eyes are so many times as far apart as they were at rest.
@@ -45,8 +49,9 @@ impl Default for ChallengeSettings {
             hold: Duration::from_millis(300),
             settle_timeout: Duration::from_millis(4000),
             max_gap: Duration::from_millis(700),
-            max_restarts: 2,
+            max_restarts: 3,
             turn_deg: 20.0,
+            look_up: true,
             raise_deg: 14.0,
             closer_factor: 1.25,
         }
@@ -128,7 +133,8 @@ impl ChallengeSettings {
 
     /// The probability that one fixed recording of a real person's movements passes an attempt, at best: 0..=1.
     ///
-    /// The prompts must be those of the recording: there are 4 x 3^(steps - 1) orders, all equally likely. And each
+    /// The prompts must be those of the recording: with four different ones there are 4 x 3^(steps - 1) orders, all
+    /// equally likely; without looking up, 3 x 2^(steps - 1). And each
     /// movement must fall into its window: at the earliest a reaction (0.22 s in all) after the prompt, at the latest so that
     /// it is held within `step_timeout`. Seen from the moment the head came to rest, which the recording sets, the
     /// prompt comes anywhere in `pause_min..=pause_max`; the recording fits where the prompt falls within
@@ -142,7 +148,14 @@ impl ChallengeSettings {
         let range = self.pause_max.saturating_sub(self.pause_min).as_secs_f64();
         let fits = if window < range { window / range } else { 1.0 };
         let later = f64::from(self.steps.saturating_sub(1));
-        fits.powf(f64::from(self.steps)) / (4.0 * 3.0_f64.powf(later))
+        let prompts: f64 = self.prompts().map(|_| 1.0).sum();
+        fits.powf(f64::from(self.steps)) / (prompts * (prompts - 1.0).powf(later))
+    }
+
+    /// What can be asked.
+    fn prompts(&self) -> impl Iterator<Item = Prompt> + use<> {
+        let look_up = self.look_up;
+        Prompt::ALL.into_iter().filter(move |prompt| look_up || *prompt != Prompt::LookUp)
     }
 }
 
@@ -169,7 +182,7 @@ impl Plan {
         settings.check()?;
         let mut prompts = Vec::new();
         for _ in 0..settings.steps {
-            let allowed = Prompt::ALL.into_iter().filter(|prompt| prompts.last() != Some(prompt));
+            let allowed = settings.prompts().filter(|prompt| prompts.last() != Some(prompt));
             let allowed: Vec<Prompt> = allowed.collect();
             // The remainder favours some choices by less than 2^-61.
             let choice = random() % u64::try_from(allowed.len()).unwrap_or(1);

@@ -28,12 +28,27 @@ pub(super) fn variables(event: &Event) -> Vec<(&'static str, String)> {
             set("FACEWARDEN_PERSON", person);
             set("FACEWARDEN_EXPIRES_AT", expires_at);
         }
-        EventKind::Unknown { reason, .. } => set("FACEWARDEN_REASON", &reason_name(*reason)),
+        EventKind::Unknown { reason, .. } => set("FACEWARDEN_REASON", &name_in_json(reason)),
         EventKind::Rejected { person, reason, .. } => {
-            set("FACEWARDEN_REASON", &reason_name(*reason));
+            set("FACEWARDEN_REASON", &name_in_json(reason));
             if let Some(person) = person {
                 set("FACEWARDEN_RESEMBLES", person);
             }
+        }
+        // Not `FACEWARDEN_PERSON`: it grants nothing.
+        EventKind::Shadow { person, .. } => set("FACEWARDEN_RESEMBLES", person),
+        EventKind::Challenge { camera, track, step, of, prompt, text, until } => {
+            set("FACEWARDEN_CAMERA", camera);
+            set("FACEWARDEN_TRACK", track);
+            set("FACEWARDEN_STEP", step);
+            set("FACEWARDEN_STEPS", of);
+            set("FACEWARDEN_PROMPT", &name_in_json(prompt));
+            set("FACEWARDEN_MESSAGE", text);
+            set("FACEWARDEN_UNTIL", until);
+        }
+        EventKind::LockedOut { camera, until } => {
+            set("FACEWARDEN_CAMERA", camera);
+            set("FACEWARDEN_UNTIL", until);
         }
         EventKind::CameraLost { camera, message } => {
             set("FACEWARDEN_CAMERA", camera);
@@ -52,7 +67,9 @@ pub(super) fn variables(event: &Event) -> Vec<(&'static str, String)> {
         set("FACEWARDEN_CAMERA", &detail.camera);
         set("FACEWARDEN_TRACK", &detail.track);
         set("FACEWARDEN_CAPTURED_AT", &detail.captured_at);
-        set("FACEWARDEN_THRESHOLD", &detail.threshold);
+        if let Some(threshold) = &detail.threshold {
+            set("FACEWARDEN_THRESHOLD", threshold);
+        }
         set("FACEWARDEN_LIVENESS_MODE", &detail.liveness_mode);
         if let Some(similarity) = &detail.similarity {
             set("FACEWARDEN_SIMILARITY", similarity);
@@ -65,8 +82,8 @@ pub(super) fn variables(event: &Event) -> Vec<(&'static str, String)> {
 }
 
 /// The name that the JSON has.
-fn reason_name(reason: crate::domain::Reason) -> String {
-    match serde_json::to_value(reason) {
+fn name_in_json(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
         Ok(serde_json::Value::String(name)) => name,
         _ => String::new(),
     }
