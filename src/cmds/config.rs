@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::exit::Outcome;
-use crate::config::{Config, ConfigError, default_yaml, json_schema};
+use super::exit::{Exit, Failure, Outcome};
+use super::terms::{Terms, embedder_of, enrolled};
+use crate::config::{Config, default_yaml, json_schema};
 
 /// Arguments of `config`.
 #[derive(Debug, clap::Args)]
@@ -14,11 +15,18 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Check a configuration file without starting anything
+    /// Check a configuration file without starting anything, and say what its target comes to
+    ///
+    /// Prints the similarity needed for the people who are enrolled, how many false grants a month are to be
+    /// expected, and how far the evidence for that goes. Refuses a target that the model's calibration cannot support,
+    /// unless `decision.allow_extrapolation` is set.
     Check {
         /// The file
         #[arg(default_value = super::DEFAULT_CONFIG)]
         file: PathBuf,
+        /// Say it for so many people enrolled [default: as many as are]
+        #[arg(long, value_name = "N")]
+        people: Option<usize>,
     },
     /// Print a commented configuration file with every setting at its default
     Default,
@@ -32,7 +40,7 @@ enum Action {
 /// [`super::exit::Exit::NoInput`] if the file cannot be read, [`super::exit::Exit::Config`] if it is faulty.
 pub fn run(args: &Args) -> Outcome {
     match &args.action {
-        Action::Check { file } => super::say(&check(file).map_err(super::config_failure)?),
+        Action::Check { file, people } => super::say(&check(file, *people)?),
         Action::Default => super::say(default()),
         Action::Schema => super::say(&schema()),
     }
@@ -42,19 +50,39 @@ pub fn run(args: &Args) -> Outcome {
 /// end.
 ///
 /// # Errors
-/// If the file cannot be read or used; the error says all that is wrong with it.
-pub fn check(path: &Path) -> Result<String, ConfigError> {
-    let (_, warnings) = Config::read_with_warnings(path)?;
+/// If the file cannot be read or used, the error says all that is wrong with it; or if the embedder's manifest is
+/// missing or cannot support the target.
+pub fn check(path: &Path, people: Option<usize>) -> Result<String, Failure> {
+    let (config, warnings) = Config::read_with_warnings(path).map_err(super::config_failure)?;
+    let embedder = embedder_of(&config)?;
+    let terms = Terms::new(&config, &embedder.name, embedder.calibration.as_ref(), true)?;
+    let (people, whence) = match people {
+        Some(people) => (people, "as asked"),
+        None => match enrolled(&config.gallery.folder) {
+            Ok(Some(people)) => (people, "enrolled now"),
+            Ok(None) => (1, "assumed: there is no gallery yet"),
+            // Checking needs no right to look at the gallery.
+            Err(failure) if failure.exit == Exit::Permission => (1, "assumed: the gallery cannot be read"),
+            Err(failure) => return Err(failure),
+        },
+    };
     let mut out = String::new();
     for warning in &warnings {
         out.push_str(&format!("{warning}\n\n"));
     }
-    let tail = match warnings.len() {
+    let mut count = warnings.len();
+    if let Some(beyond) = terms.beyond_data(people) {
+        count += 1;
+        out.push_str(&format!("warning: {beyond}\n\n"));
+    }
+    let tail = match count {
         0 => String::new(),
         1 => ", with 1 warning".to_owned(),
         n => format!(", with {n} warnings"),
     };
     out.push_str(&format!("{} can be used{tail}\n", path.display()));
+    let noun = if people == 1 { "person" } else { "people" };
+    out.push_str(&format!("{people} {noun} ({whence}):\n{}", terms.report(people)));
     Ok(out)
 }
 
@@ -74,16 +102,56 @@ pub fn schema() -> String {
 mod tests {
     use super::*;
 
+    fn checked(change: impl Fn(&str) -> String) -> Result<String, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("facewarden.yaml");
+        let gallery = folder.path().join("enrolled");
+        let text = default().replace("/var/lib/facewarden/enrolled", &gallery.display().to_string());
+        std::fs::write(&path, change(&text)).unwrap();
+        check(&path, None)
+    }
+
     #[test]
-    fn check_prints_warnings_and_a_verdict() {
+    fn check_prints_warnings_a_verdict_and_what_it_comes_to() {
+        let text = checked(str::to_owned).unwrap();
+        assert!(
+            text.contains("facewarden.yaml can be used\n1 person (assumed: there is no gallery yet):\n"),
+            "{text}"
+        );
+        for line in [
+            "  threshold ",
+            "  expected ",
+            "  false grants ",
+            "  evidence           measured; half of the people",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        let text = checked(|text| text.replace("mode: enforce", "mode: off")).unwrap();
+        assert!(text.starts_with("warning: ") && text.contains(" can be used, with 1 warning\n"), "{text}");
+        let failure = checked(|_| "schema: 2\n".to_owned()).unwrap_err();
+        assert_eq!(failure.exit, Exit::Config);
+    }
+
+    #[test]
+    fn a_target_that_the_data_cannot_support_is_refused_unless_told_to() {
+        let strict = |text: &str| text.replace("false_match_rate: 1.0e-4\n", "false_match_rate: 1.0e-9\n");
+        let refused = checked(strict).unwrap_err();
+        assert_eq!(refused.exit, Exit::Config);
+        assert!(refused.to_string().contains("is not supported by data"), "{refused}");
+        assert!(refused.to_string().contains("allow_extrapolation: true"), "{refused}");
+        let told =
+            |text: &str| strict(text).replace("allow_extrapolation: false", "allow_extrapolation: true");
+        let text = checked(told).unwrap();
+        assert!(text.starts_with("warning: ") && text.contains("DRAWN ON"), "{text}");
+    }
+
+    #[test]
+    fn many_people_are_a_warning_and_no_refusal() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("facewarden.yaml");
         std::fs::write(&path, default()).unwrap();
-        assert!(check(&path).unwrap().ends_with("facewarden.yaml can be used\n"));
-        std::fs::write(&path, default().replace("mode: enforce", "mode: off")).unwrap();
-        let text = check(&path).unwrap();
-        assert!(text.starts_with("warning: ") && text.ends_with(" can be used, with 1 warning\n"), "{text}");
-        std::fs::write(&path, "schema: 2\n").unwrap();
-        assert!(check(&path).is_err());
+        let text = check(&path, Some(200)).unwrap();
+        assert!(text.starts_with("warning: with 200 people enrolled the threshold"), "{text}");
+        assert!(text.contains("200 people (as asked):"), "{text}");
     }
 }

@@ -64,9 +64,8 @@ pub fn watch(config: &Config, extras: Extras, shutdown: &Shutdown) -> Result<Arc
     let open = opener(camera, Arc::clone(&clock)).map_err(source_failure)?;
     let models = load_models(config)?;
     let model = models.embedder.digest();
-    let embedder = (models.embedder.name(), models.embedder.spec());
     let is_tested = true;
-    let terms = Terms::new(config, embedder, models.embedder.calibration(), is_tested)?;
+    let terms = Terms::new(config, models.embedder.name(), models.embedder.calibration(), is_tested)?;
     let random = Box::new(|| rand::random::<u64>());
     let decider = EvidenceDecider::new(terms.policy.clone(), random).or_exit(Exit::Config)?;
     let mut people = PeopleWatch::open(&config.gallery, &models.embedder, terms)?;

@@ -1,17 +1,18 @@
 //! What the settings come to: who is verified when, and how often that goes wrong.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::engine::model_failure;
 use super::exit::{Exit, Failure};
-use crate::config::{self, Config, EmbedderSpec, LivenessMode};
+use crate::config::{self, Config, LivenessMode};
 use crate::decision::challenge::ChallengeSettings;
 use crate::decision::{
     Acceptance, LivenessChecks, LivenessPolicy, Policy, SeveralFaces, per_comparison, tries,
 };
 use crate::domain::{Calibration, Estimate};
+use crate::inference::ModelFolders;
 use crate::pipeline::most_looks;
 
 /// The settings that decide, together with what was measured about the embedder.
@@ -27,14 +28,15 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Brings the settings, the embedder's manifest and the number of tests passed together.
+    /// Brings together the settings, what was measured about the embedder called `model`, and whether liveness was
+    /// tested at this camera.
     ///
     /// # Errors
     /// [`Exit::Config`] if the embedder has no calibration and no similarity is set, or its data cannot support the
     /// rate that is asked for and the settings do not allow that.
     pub fn new(
         config: &Config,
-        (model, _spec): (&str, &EmbedderSpec),
+        model: &str,
         calibration: Option<&Calibration>,
         is_tested: bool,
     ) -> Result<Self, Failure> {
@@ -125,8 +127,7 @@ impl Terms {
     pub fn report(&self, people: usize) -> String {
         let mut text = String::new();
         let mut line = |what: &str, says: String| {
-            // Writing to a string cannot fail.
-            let _infallible = writeln!(text, "  {what:<18} {says}");
+            text.push_str(&format!("  {what:<18} {says}\n"));
         };
         let Some(needed) = self.policy.acceptance.needed(people) else {
             line("threshold", self.beyond_data(people).unwrap_or_default());
@@ -148,10 +149,10 @@ impl Terms {
         let visit = |rate: f64| (rate * comparisons).min(1.0);
         let month = |rate: f64| visit(rate) * self.strangers_per_day * 30.0;
         let visits = format!(
-            "{:.1e} of strangers' visits (95 %: {:.0e} to {:.0e})",
-            visit(one.rate),
-            visit(one.low),
-            visit(one.high)
+            "{} of strangers' visits (95 %: {} to {})",
+            few(visit(one.rate)),
+            few(visit(one.low)),
+            few(visit(one.high))
         );
         line("expected", visits);
         line(
@@ -193,7 +194,9 @@ fn evidence(calibration: &Calibration, one: Estimate) -> String {
 fn few(number: f64) -> String {
     if number >= 10.0 {
         format!("{number:.0}")
-    } else if number >= 0.095 || number == 0.0 {
+    } else if number == 0.0 {
+        "0".to_owned()
+    } else if number >= 0.095 {
         format!("{number:.1}")
     } else {
         format!("{number:.1e}")
@@ -241,19 +244,17 @@ fn liveness(liveness: &config::Liveness, is_tested: bool) -> LivenessPolicy {
     }
 }
 
-/// The embedder's manifest of a configuration: its name, what is special to it, and its calibration.
+/// The manifest of the embedder that a configuration names.
 ///
 /// # Errors
 /// If it is missing, faulty, or of another kind of model.
-pub fn embedder_manifest(config: &Config) -> Result<(String, EmbedderSpec, Option<Calibration>), Failure> {
-    use crate::inference::ModelFolders;
+pub fn embedder_of(config: &Config) -> Result<config::Manifest, Failure> {
     let folders = config.models.folder.clone().map_or_else(ModelFolders::usual, ModelFolders::only);
-    let name = &config.models.embedder;
-    let (_, manifest) = folders.manifest(name).map_err(super::engine::model_failure)?;
-    match manifest.role {
-        config::Role::Embedder(spec) => Ok((manifest.name, spec, manifest.calibration)),
-        _ => Err(Failure::new(Exit::Config, format!("`models.embedder`: {name} is not an embedder"))),
+    let (_, manifest) = folders.manifest(&config.models.embedder).map_err(model_failure)?;
+    if matches!(manifest.role, config::Role::Embedder(_)) {
+        return Ok(manifest);
     }
+    Err(Failure::new(Exit::Config, format!("`models.embedder`: {} is no embedder", config.models.embedder)))
 }
 
 /// How many people are enrolled in a folder; `None` if there is none yet.

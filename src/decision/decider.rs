@@ -203,7 +203,8 @@ impl EvidenceDecider {
         let Ok(plan) = Plan::random(settings, &mut self.random) else { return };
         let now = self.now;
         if let Some(gathering) = self.gathering(track) {
-            gathering.trial = Trial::Underway { person, challenge: Box::new(Challenge::new(plan, now)) };
+            gathering.trial =
+                Trial::Underway { person, unseen_since: now, challenge: Box::new(Challenge::new(plan, now)) };
             gathering.deadline = None;
         }
     }

@@ -44,7 +44,12 @@ pub(super) enum Trial {
     #[default]
     None,
     /// Under way, by whom it looked like when it began.
-    Underway { person: PersonId, challenge: Box<Challenge> },
+    Underway {
+        person: PersonId,
+        /// Since when a good look is wanted: the newest prompt.
+        unseen_since: Moment,
+        challenge: Box<Challenge>,
+    },
     /// Followed to the end. Only looks after that count from then on.
     Passed { person: PersonId, at: Moment },
     /// Failed, for good.
@@ -198,12 +203,22 @@ impl Gathering {
         policy: &Policy,
         step: impl FnOnce(&mut Challenge) -> Progress,
     ) -> (Progress, Next) {
-        let Trial::Underway { person, challenge } = &mut self.trial else {
+        let Trial::Underway { person, unseen_since, challenge } = &mut self.trial else {
             return (Progress::Waiting, Next::Wait);
         };
         let progress = step(challenge);
         let next = match progress {
-            Progress::Waiting | Progress::Prompt { .. } => Next::Wait,
+            Progress::Waiting => Next::Wait,
+            // Whoever moves must be seen well between the prompts: else a head that is never seen from the front could
+            // answer, and a photo be shown before and after.
+            Progress::Prompt { .. } => {
+                let (person, since) = (person.clone(), std::mem::replace(unseen_since, now));
+                let looks = self.looks.all();
+                if !looks.iter().any(|look| look.captured_at > since && look.names(&person)) {
+                    return (Progress::Waiting, self.fail_trial(ChallengeFault::Lost));
+                }
+                Next::Wait
+            }
             Progress::Passed => {
                 self.trial = Trial::Passed { person: person.clone(), at: now };
                 self.deadline = Some(Moment(now.0.saturating_add(policy.give_up_after)));

@@ -36,7 +36,7 @@
 //! # The active challenge
 //!
 //! It is put once everything else is in order, to one track at a time. A look that breaks with the others, or is
-//! strong for somebody else, fails it. Once it is followed, `min_looks` further looks at the same person are needed,
+//! strong for somebody else, fails it, and so does not being seen well between two prompts. Once it is followed, `min_looks` further looks at the same person are needed,
 //! so that the grant rests on the face that is there then. A track gets one challenge.
 //!
 //! # When a track is not verified

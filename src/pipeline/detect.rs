@@ -6,7 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use super::latest::{LatestReceiver, Nothing};
-use super::looks::LookPicker;
+use super::looks::{Attention, LookPicker};
 use super::signs::SignWatch;
 use super::stats::Stats;
 use super::trouble::Trouble;
@@ -67,8 +67,8 @@ pub(super) struct Detect {
     /// True if no look may be dropped.
     pub keep_all: bool,
     pub work: Sender<Work>,
-    /// Tracks that need no more looks for now.
-    pub settled: Receiver<TrackId>,
+    /// Which tracks need fewer looks, or more.
+    pub attention: Receiver<Attention>,
     /// Where frames with their tracks go, if anybody draws them.
     pub view: Option<Sender<Seen>>,
     /// How it goes with the detector.
@@ -97,7 +97,10 @@ impl Detect {
             last_looked = Some(at);
 
             let update = self.tracker.update(at, &found);
-            self.settled.try_iter().for_each(|track| picker.settle(track));
+            self.attention.try_iter().for_each(|attention| match attention {
+                Attention::Settled(track) => picker.settle(track),
+                Attention::Watched(track) => picker.watch(track),
+            });
             ended.extend(update.ended.iter().map(|track| track.id));
             let (looks, scene) = self.pick(&mut picker, &frame, &update.tracks);
             for track in &update.ended {

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::announce::Announcer;
 use super::detect::{Look, Work};
 use super::event_of::{asked, decided};
+use super::looks::Attention;
 use super::stats::Stats;
 use super::trouble::Trouble;
 use crate::clock::{Clock, Moment};
@@ -59,7 +60,7 @@ pub struct DecisionTerms {
 pub(super) struct Embed {
     pub camera: CameraId,
     pub work: Receiver<Work>,
-    pub settled: Sender<TrackId>,
+    pub attention: Sender<Attention>,
     pub embedder: Box<dyn Embedder>,
     /// `None` when liveness is off.
     pub liveness: Option<Box<dyn LivenessModel>>,
@@ -98,15 +99,15 @@ impl Embed {
             }
             let mut said = self.decider.tick(now);
             if let Some(work) = work {
+                if let Some(scene) = &work.scene {
+                    said.extend(self.decider.scene(scene, self.now(newest)));
+                }
                 if let Some(frame) = &work.frame {
                     for look in work.looks {
                         let scored = self.score(frame, look);
                         let now = self.now(newest);
                         said.extend(scored.into_iter().flat_map(|scored| self.decider.observe(&scored, now)));
                     }
-                }
-                if let Some(scene) = &work.scene {
-                    said.extend(self.decider.scene(scene, self.now(newest)));
                 }
                 for track in work.ended {
                     said.extend(self.decider.track_ended(track, now));
@@ -175,6 +176,8 @@ impl Embed {
         match said {
             Said::Decided(decision) => self.conclude(&decision),
             Said::Asked(ask) => {
+                // If the link is full the next prompt says it again.
+                self.attention.try_send(Attention::Watched(ask.track)).ok();
                 self.announcer.announce(asked(&ask, &self.camera, self.clock.as_ref()));
             }
             Said::LockedOut { until } => {
@@ -189,7 +192,7 @@ impl Embed {
         self.stats.decisions.add_one();
         self.stats.decision_lag.record(decision.decided_at.since(decision.captured_at));
         // If the link is full the track is looked at a little more often than it need be.
-        self.settled.try_send(decision.track).ok();
+        self.attention.try_send(Attention::Settled(decision.track)).ok();
         self.verdicts.set(decision.track, decision.verdict.clone());
         let event = decided(decision, &self.camera, &self.terms, self.embedder.digest(), self.clock.as_ref());
         tracing::info!(camera = %self.camera, track = decision.track.0, "{}", event.name());

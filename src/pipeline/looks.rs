@@ -36,6 +36,15 @@ pub fn most_looks(time: Duration, max_fps: f64) -> u32 {
     eager.saturating_add(in_time(time.saturating_sub(EAGER_FOR), PATIENT)).max(1)
 }
 
+/// What the decisions mean for how often a track is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attention {
+    /// It is decided.
+    Settled(TrackId),
+    /// It is being challenged.
+    Watched(TrackId),
+}
+
 /// Remembers when each track was last looked at, and how good it was at best.
 #[derive(Debug, Default)]
 pub(super) struct LookPicker(HashMap<TrackId, State>);
@@ -46,6 +55,7 @@ struct State {
     last: Option<Moment>,
     best_score: f32,
     is_settled: bool,
+    is_watched: bool,
 }
 
 impl LookPicker {
@@ -62,6 +72,7 @@ impl LookPicker {
         let Some(last) = state.last else { return true };
         let interval = match state.first {
             _ if state.is_settled => SETTLED,
+            _ if state.is_watched => EAGER,
             Some(first) if now.since(first) > EAGER_FOR => PATIENT,
             _ => EAGER,
         };
@@ -88,6 +99,13 @@ impl LookPicker {
     pub(super) fn settle(&mut self, track: TrackId) {
         if let Some(state) = self.0.get_mut(&track) {
             state.is_settled = true;
+        }
+    }
+
+    /// The track is being challenged: it is looked at as often as at first, lest somebody else should answer.
+    pub(super) fn watch(&mut self, track: TrackId) {
+        if let Some(state) = self.0.get_mut(&track) {
+            state.is_watched = true;
         }
     }
 
@@ -134,8 +152,10 @@ mod tests {
         assert_eq!(looks(&mut picker, 0, 1000), 10);
         looks(&mut picker, 1000, 3000);
         assert_eq!(looks(&mut picker, 5000, 2000), 4);
+        picker.watch(TRACK);
+        assert_eq!(looks(&mut picker, 8000, 1000), 10, "as at first");
         picker.settle(TRACK);
-        assert_eq!(looks(&mut picker, 8000, 6000), 3);
+        assert_eq!(looks(&mut picker, 10_000, 6000), 3);
     }
 
     #[test]

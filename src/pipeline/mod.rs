@@ -3,14 +3,14 @@
 //! ```text
 //!  capture ──latest──▶ detect + track ──bounded──▶ embed + match + decide ──▶ events
 //!                           ▲                            │
-//!                           └────────── settled ─────────┘
+//!                           └───────── attention ────────┘
 //! ```
 //!
 //! | link | holds | when full |
 //! |---|---|---|
 //! | frames | 1 | the newer frame replaces the older (a recording that keeps all waits) |
 //! | work | 4 frames with looks | the looks are dropped and counted; ends of tracks are kept for the next |
-//! | settled | 64 track ids | dropped: the track is looked at more often than it need be |
+//! | attention | 64 track ids | dropped: a track is looked at a little more, or less, often than it should be |
 //! | view | 4 frames | dropped: the drawing skips a frame (a recording that keeps all waits) |
 //!
 //! Shutdown runs with the stream: the capture stage stops and drops its sender, the next stage sees the end, and so
@@ -131,7 +131,7 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
     let verdicts = Verdicts::default();
     let (frames_in, frames_out) = latest(stats.replaced.share());
     let (work_in, work_out) = bounded(4);
-    let (settled_in, settled_out) = bounded(64);
+    let (attention_in, attention_out) = bounded(64);
     let (ready_in, ready) = bounded(1);
     let has_own_time = Arc::new(AtomicBool::new(false));
     let (stop, stopped) = bounded(0);
@@ -140,7 +140,7 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
     let embed = Embed {
         camera: parts.camera.clone(),
         work: work_out,
-        settled: settled_in,
+        attention: attention_in,
         embedder: parts.embedder,
         liveness: parts.liveness,
         gallery: parts.gallery,
@@ -164,7 +164,7 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         min_interval: parts.min_detect_interval,
         keep_all: parts.keep_all,
         work: work_in,
-        settled: settled_out,
+        attention: attention_out,
         view: parts.view,
         trouble: trouble("finding faces", "nobody is seen"),
         clock: Arc::clone(&parts.clock),

@@ -37,6 +37,7 @@ pub(super) fn measure(models: &ModelArgs, data: &Path) -> Result<Vec<Row>, Failu
     rows.extend(compare(&filmed, &subjects, &calibration));
     rows.extend(strangers(&filmed, &calibration));
     rows.push(same_face(&filmed)?);
+    rows.push(reliability(&filmed));
     Ok(rows)
 }
 
@@ -304,6 +305,47 @@ fn same_face(filmed: &Filmed) -> Result<Row, Failure> {
         ),
         "",
     ))
+}
+
+/// What foretells how alike a look is to its own person's template, before anybody is compared.
+fn reliability(filmed: &Filmed) -> Row {
+    let mut own = Vec::new();
+    for visit in &filmed.visits {
+        let template = filmed.templates.iter().find(|(subject, _)| *subject == visit.subject);
+        let Some((_, template)) = template.filter(|_| visit.several) else { continue };
+        for look in &visit.looks {
+            own.push((look, dot(look.embedding.values(), template.values())));
+        }
+    }
+    let with = |measure: fn(&Look) -> f32| {
+        let pairs: Vec<(f32, f32)> =
+            own.iter().map(|(look, similarity)| (measure(look), *similarity)).collect();
+        correlation(&pairs)
+    };
+    Row::new(
+        &format!("correlation with the similarity to the right person, {} looks", own.len()),
+        format!(
+            "strength of the embedding {:.2}, quality of the picture {:.2}",
+            with(|look| look.embedding.strength()),
+            with(|look| look.quality.score)
+        ),
+        "",
+    )
+}
+
+/// Pearson's.
+fn correlation(pairs: &[(f32, f32)]) -> f32 {
+    #[expect(clippy::cast_precision_loss, reason = "thousands of looks")]
+    let n = pairs.len().max(1) as f32;
+    let mean = |of: fn(&(f32, f32)) -> f32| pairs.iter().map(of).sum::<f32>() / n;
+    let (mean_a, mean_b) = (mean(|pair| pair.0), mean(|pair| pair.1));
+    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
+    for (a, b) in pairs {
+        ab += (a - mean_a) * (b - mean_b);
+        aa += (a - mean_a).powi(2);
+        bb += (b - mean_b).powi(2);
+    }
+    ab / (aa * bb).sqrt().max(f32::MIN_POSITIVE)
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
