@@ -2,10 +2,12 @@
 //! programs the moment it is sure.
 //!
 //! The layers, lowest first: [`domain`] and [`clock`]; [`vision`], [`tracking`], [`matching`], [`decision`] and
-//! [`config`] (pure); [`camera`], [`inference`], [`store`], [`sinks`] and [`sys`] (adapters to the world);
+//! [`config`] (pure); [`camera`], [`inference`], [`store`], [`bundles`], [`sinks`] and [`sys`] (adapters to the
+//! world);
 //! [`pipeline`] (stages and links, sees traits only); [`cmds`] (the command line, the one place that names the
 //! real adapters). `tests/architecture.rs` holds the code to it.
 
+pub mod bundles;
 pub mod camera;
 pub mod clock;
 pub mod cmds;

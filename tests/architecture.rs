@@ -11,6 +11,12 @@ const L0: &[&str] = &["domain", "clock"];
 const L1: &[&str] = &["domain", "clock", "vision", "tracking", "matching", "decision", "config"];
 /// What the pipeline sees of the adapters: traits, their types and errors, and the spawning of threads.
 const SEEN_BY_PIPELINE: &[&str] = &[
+    "bundles::BundleError",
+    "bundles::BundleOut",
+    "bundles::Footage",
+    "bundles::GalleryIdentity",
+    "bundles::KeptFace",
+    "bundles::KeptFrame",
     "camera::FrameSource",
     "camera::OpenSource",
     "camera::SourceError",
@@ -22,7 +28,7 @@ const SEEN_BY_PIPELINE: &[&str] = &[
     "sinks::SinkError",
     "sys::thread",
 ];
-const ADAPTERS: &[&str] = &["camera", "inference", "store", "sinks", "sys", "pipeline"];
+const ADAPTERS: &[&str] = &["bundles", "camera", "inference", "store", "sinks", "sys", "pipeline"];
 
 /// Every module of `src/lib.rs`, and what it may name of `crate::`. An entry covers all below it.
 const LAYERS: &[(&str, &[&[&str]])] = &[
@@ -33,6 +39,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     ("matching", &[L0]),
     ("decision", &[L0]),
     ("config", &[L0]),
+    ("bundles", &[L1]),
     ("camera", &[L1]),
     ("inference", &[L1]),
     ("store", &[L1]),

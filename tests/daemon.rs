@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
-mod rig;
+pub(crate) mod rig;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -257,6 +257,7 @@ impl Door {
             decider: (self.wrap)(EvidenceDecider::new(policy, Box::new(|| 0)).unwrap()),
             announcer: Announcer::new(Arc::clone(&clock), out),
             view: self.view,
+            recording: None,
             clock,
         })
         .unwrap()

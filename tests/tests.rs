@@ -9,6 +9,7 @@ mod config_errors;
 mod daemon;
 mod docs;
 mod evaluation;
+mod explain;
 mod faults;
 mod golden;
 mod models;

@@ -24,6 +24,12 @@ pub(super) struct Url {
     secrets: Vec<String>,
 }
 
+/// A source as it may be shown: without user, password and query. What is no source is not shown at all.
+#[must_use]
+pub fn shown_source(source: &str) -> String {
+    Address::parse(source).map_or_else(|_| String::new(), |address| address.shown())
+}
+
 impl Address {
     /// Takes the text of the configuration.
     ///

@@ -18,6 +18,7 @@ mod y4m;
 
 use std::time::Duration;
 
+pub use address::shown_source;
 pub use open::opener;
 
 use crate::domain::CapturedFrame;

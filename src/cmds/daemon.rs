@@ -5,26 +5,19 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 
-use super::engine::{gates, model_failure};
+use super::assembly::{self, Models, Surroundings};
 use super::exit::{Exit, Failure, OrExit};
 use super::people::PeopleWatch;
-use super::terms::Terms;
 use crate::camera::{SourceError, opener};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Config, LivenessMode, Speed};
+use crate::config::{Config, Speed};
 use crate::decision::EvidenceDecider;
 use crate::domain::EventKind;
-use crate::inference::{
-    DetectorOptions, Embedder, LivenessModel, LoadError, ModelFolders, OrtDetector, OrtEmbedder, OrtLiveness,
-    start_runtime,
-};
-use crate::pipeline::{
-    self, Announcer, DecisionTerms, Parts, PipelineError, Running, Seen, SignSettings, Stats, Verdicts,
-};
+use crate::inference::Embedder as _;
+use crate::pipeline::{self, Announcer, PipelineError, Running, Seen, Stats, Verdicts};
 use crate::sinks::{EventLog, Fanout, HookSink, Sink};
 use crate::sys::signals::{Shutdown, Wake};
 use crate::sys::{notify, process};
-use crate::tracking::{Tracker, TrackerSettings};
 
 /// All of the shutdown takes less than this, so that systemd never has to kill.
 const SHUTDOWN_WITHIN: Duration = Duration::from_millis(2500);
@@ -44,13 +37,6 @@ pub struct Extras {
     pub view: Option<StartView>,
 }
 
-/// The models of one pipeline.
-struct Models {
-    detector: OrtDetector,
-    embedder: OrtEmbedder,
-    liveness: Option<OrtLiveness>,
-}
-
 /// Watches until the source ends or `shutdown` is requested.
 ///
 /// # Errors
@@ -62,11 +48,11 @@ pub fn watch(config: &Config, extras: Extras, shutdown: &Shutdown) -> Result<Arc
         config.cameras.first().ok_or_else(|| Failure::new(Exit::Config, "no camera is configured"))?;
 
     let open = opener(camera, Arc::clone(&clock)).map_err(source_failure)?;
-    let models = load_models(config)?;
+    let models = Models::load(config)?;
     let model = models.embedder.digest();
     let is_tested = true;
-    let terms = Terms::new(config, models.embedder.name(), models.embedder.calibration(), is_tested)?;
-    let random = Box::new(|| rand::random::<u64>());
+    let terms = models.terms(config, is_tested)?;
+    let random = Box::new(rand::random::<u64>);
     let decider = EvidenceDecider::new(terms.policy.clone(), random).or_exit(Exit::Config)?;
     let mut people = PeopleWatch::open(&config.gallery, &models.embedder, terms)?;
     let fanout = Arc::new(Fanout::new(sinks(config, extras.sinks, &clock)?).or_exit(Exit::Unavailable)?);
@@ -75,31 +61,17 @@ pub fn watch(config: &Config, extras: Extras, shutdown: &Shutdown) -> Result<Arc
     people.report(&announcer);
 
     let (view, seen) = bounded(4);
-    let mut running = pipeline::spawn(Parts {
-        camera: camera.id.clone(),
+    let surroundings = Surroundings {
         open,
-        read_timeout: Duration::from_millis(camera.read_timeout_ms),
         keep_all: camera.speed == Speed::Max,
-        detector: Box::new(models.detector),
-        min_detect_interval: Duration::from_secs_f64(0.9 / config.detection.max_fps),
-        tracker: Tracker::new(tracker_settings(&config.tracking)),
-        gates: gates(&config.quality),
-        signs: signs(config),
-        embedder: Box::new(models.embedder),
-        liveness: models.liveness.map(|model| Box::new(model) as Box<dyn LivenessModel>),
         gallery: people.gallery(),
-        decider: Box::new(decider),
-        terms: DecisionTerms {
-            grant_valid: Duration::from_millis(config.decision.grant_valid_ms),
-            window: Duration::from_millis(config.decision.window_ms),
-            liveness_mode: config.liveness.mode.as_str(),
-            is_shadow: config.decision.shadow,
-        },
         announcer: announcer.clone(),
         view: extras.view.is_some().then_some(view),
+        recording: assembly::recording(config, &models),
         clock: Arc::clone(&clock),
-    })
-    .or_exit(Exit::Unavailable)?;
+    };
+    let parts = assembly::parts((config, camera), models, decider, surroundings);
+    let mut running = pipeline::spawn(parts).or_exit(Exit::Unavailable)?;
     if let Some(start_view) = extras.view {
         start_view(seen, running.verdicts.clone())?;
     }
@@ -177,44 +149,6 @@ fn wait_for_end(
     }
 }
 
-fn load_models(config: &Config) -> Result<Models, Failure> {
-    start_runtime(config.models.runtime_library.as_deref()).or_exit(Exit::Unavailable)?;
-    let folders = config.models.folder.clone().map_or_else(ModelFolders::usual, ModelFolders::only);
-    let options =
-        DetectorOptions { max_side_px: config.detection.max_side_px, min_score: config.detection.min_score };
-    let load = || -> Result<Models, LoadError> {
-        std::thread::scope(|scope| {
-            let detector = scope.spawn(|| OrtDetector::load(&folders, &config.models.detector, options));
-            let embedder = OrtEmbedder::load(&folders, &config.models.embedder)?;
-            let liveness = match config.liveness.mode {
-                LivenessMode::Off => None,
-                _ => Some(OrtLiveness::load(&folders, &config.models.liveness)?),
-            };
-            let detector = detector.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            Ok(Models { detector, embedder, liveness })
-        })
-    };
-    load().map_err(model_failure)
-}
-
-/// Which signs of pictures of faces are looked for.
-fn signs(config: &Config) -> Option<SignSettings> {
-    let liveness = &config.liveness;
-    (liveness.mode != LivenessMode::Off).then(|| SignSettings {
-        edges: liveness.screen_edges,
-        max_overexposed: liveness.overexposure.then_some(liveness.max_overexposed),
-    })
-}
-
-/// The tracker's settings of the configuration.
-pub(super) fn tracker_settings(tracking: &config::Tracking) -> TrackerSettings {
-    TrackerSettings {
-        confirm_after: tracking.confirm_after,
-        max_missed: Duration::from_millis(tracking.max_missed_ms),
-        min_iou: tracking.min_iou,
-    }
-}
-
 fn sinks(
     config: &Config,
     extra: Vec<Box<dyn Sink>>,
@@ -235,7 +169,8 @@ pub(super) fn source_failure(error: SourceError) -> Failure {
     Failure { exit: Exit::Unavailable, error: error.into() }
 }
 
-fn pipeline_failure(error: PipelineError) -> Failure {
+/// The exit code of a pipeline that did not end well.
+pub(super) fn pipeline_failure(error: PipelineError) -> Failure {
     match error {
         PipelineError::Source(error) => source_failure(error),
         PipelineError::Stage(error) => Failure { exit: Exit::Internal, error: error.into() },
@@ -253,6 +188,8 @@ fn log_summary(stats: &Stats) {
         embeddings = stats.embeddings.get(),
         looks_dropped = stats.looks_dropped.get(),
         decisions = stats.decisions.get(),
+        recorded = stats.recorded.get(),
+        record_dropped = stats.record_dropped.get(),
         frame_lag_p50_ms = stats.frame_lag.percentile_ms(50),
         frame_lag_p99_ms = stats.frame_lag.percentile_ms(99),
         "done"

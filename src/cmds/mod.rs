@@ -1,5 +1,6 @@
 //! The command line: one file a command. The one place that names the real adapters.
 
+mod assembly;
 pub mod bench;
 pub mod calibrate_site;
 pub mod clip;
@@ -13,6 +14,7 @@ pub mod engine;
 pub mod enroll;
 pub mod eval;
 pub mod exit;
+pub mod explain;
 pub mod gallery;
 pub mod identify;
 pub mod judge;
@@ -20,6 +22,7 @@ pub mod manual;
 mod people;
 pub mod persons;
 pub mod pictures;
+pub mod replay;
 pub mod run;
 mod survey;
 pub mod terms;
@@ -74,6 +77,10 @@ pub enum Command {
     Cluster(cluster::Args),
     /// Show it all on sample people, without a camera
     Demo(demo::Args),
+    /// Say in words what was decided and why, from the event log
+    Explain(explain::Args),
+    /// Decide again about a recorded decision, and compare
+    Replay(replay::Args),
     /// List the cameras of this machine
     Devices(devices::Args),
     /// Measure speed, memory and accuracy on this machine
@@ -114,6 +121,8 @@ pub fn main() -> Outcome {
         Command::Run(args) => run::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Enroll(args) => enroll::run(&args),
         Command::Persons(args) => persons::run(&args),

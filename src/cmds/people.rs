@@ -10,7 +10,30 @@ use crate::domain::{EventKind, ModelDigest};
 use crate::inference::{Embedder, OrtEmbedder};
 use crate::matching::{Gallery, GalleryEntry, GalleryMetric, SharedGallery};
 use crate::pipeline::Announcer;
-use crate::store::{Fingerprint, Loaded, RecordId, Store};
+use crate::store::{Fingerprint, Loaded, Person, RecordId, Store, Template};
+
+/// The people of a gallery folder, ready to be searched with this embedder.
+pub(super) fn searched(loaded: &Loaded, embedder: &OrtEmbedder) -> Gallery {
+    Gallery::new(embedder.digest(), metric(embedder), embedder.spec().dimension, &entries(loaded))
+}
+
+fn metric(embedder: &OrtEmbedder) -> GalleryMetric {
+    match embedder.spec().metric {
+        Metric::Cosine => GalleryMetric::Cosine,
+        Metric::Euclidean => GalleryMetric::Euclidean,
+    }
+}
+
+fn entries(loaded: &Loaded) -> Vec<GalleryEntry> {
+    let of = |person: &Person| {
+        let entry = |template: &Template| GalleryEntry {
+            person: person.name.clone(),
+            template: template.embedding.clone(),
+        };
+        person.templates.iter().map(entry).collect::<Vec<_>>()
+    };
+    loaded.people.iter().flat_map(of).collect()
+}
 
 /// Follows a gallery folder.
 pub(super) struct PeopleWatch {
@@ -40,10 +63,7 @@ impl PeopleWatch {
         terms: Terms,
     ) -> Result<Self, Failure> {
         let store = Store::open(&settings.folder).map_err(store_failure)?;
-        let metric = match embedder.spec().metric {
-            Metric::Cosine => GalleryMetric::Cosine,
-            Metric::Euclidean => GalleryMetric::Euclidean,
-        };
+        let metric = metric(embedder);
         let (model, dimension) = (embedder.digest(), embedder.spec().dimension);
         let glances_per_check =
             u32::try_from(settings.reload_every_ms / GLANCE_MS).unwrap_or(u32::MAX).max(1);
@@ -118,17 +138,7 @@ impl PeopleWatch {
     }
 
     fn serve(&mut self, loaded: Loaded) {
-        let entries: Vec<GalleryEntry> = loaded
-            .people
-            .iter()
-            .flat_map(|person| {
-                person.templates.iter().map(|template| GalleryEntry {
-                    person: person.name.clone(),
-                    template: template.embedding.clone(),
-                })
-            })
-            .collect();
-        let gallery = Gallery::new(self.model, self.metric, self.dimension, &entries);
+        let gallery = Gallery::new(self.model, self.metric, self.dimension, &entries(&loaded));
         self.trouble = loaded.refused.iter().map(ToString::to_string).collect();
         if gallery.skipped() > 0 {
             self.trouble.push(format!(

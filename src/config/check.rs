@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::fmt::{self, Display};
 
+use super::check_debug::debug;
 use super::check_decision::{decision, liveness, looks_fit_into_window};
 use super::diagnostic::Severity;
 use super::suggest;
@@ -123,6 +124,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
     }
     found.range("gallery.reload_every_ms", config.gallery.reload_every_ms, (100, DAY_MS));
     events(&config.events, &mut found);
+    debug(config, &mut found);
     found.into_vec()
 }
 

@@ -128,7 +128,7 @@ pub(super) fn looks_fit_into_window(config: &Config, found: &mut Findings) {
     let (decision, liveness) = (&config.decision, &config.liveness);
     let max_fps = config.detection.max_fps;
     // Each of them out of range has been said already.
-    if !(max_fps > 0.0 && max_fps <= 240.0) || !(1..=60_000).contains(&decision.window_ms) {
+    if !(max_fps > 0.0 && max_fps <= 240.0 && (1..=60_000).contains(&decision.window_ms)) {
         return;
     }
     let seconds = Duration::from_millis(decision.window_ms).as_secs_f64();

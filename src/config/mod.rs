@@ -6,6 +6,7 @@
 
 mod calibration;
 mod check;
+mod check_debug;
 mod check_decision;
 mod diagnostic;
 mod explain;
@@ -27,6 +28,6 @@ pub use manifest::{
 };
 pub use schema::{default_yaml, json_schema};
 pub use types::{
-    CONFIG_SCHEMA, Camera, Challenge, Config, Decision, Detection, Driver, Events, Gallery, Hook, Liveness,
-    LivenessMode, Models, PixelFormat, Quality, SeveralFaces, Speed, Tracking,
+    CONFIG_SCHEMA, Camera, Challenge, Config, Debug, Decision, Detection, Driver, Events, Gallery, Hook,
+    Liveness, LivenessMode, Models, PixelFormat, Quality, SeveralFaces, Speed, Tracking,
 };

@@ -43,6 +43,9 @@ pub struct Config {
     /// Who is told.
     #[serde(default)]
     pub events: Events,
+    /// What is kept to look into decisions afterwards.
+    #[serde(default)]
+    pub debug: Debug,
 }
 
 impl Config {
@@ -60,6 +63,7 @@ impl Config {
             decision: Decision::default(),
             gallery: Gallery::default(),
             events: Events::default(),
+            debug: Debug::default(),
         }
     }
 }
@@ -526,5 +530,33 @@ impl Hook {
     }
     fn default_max_parallel() -> u32 {
         4
+    }
+}
+
+/// What is kept to look into decisions afterwards. Off by default: it is pictures of people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Debug {
+    /// True to keep the frames that led up to each decision, for `facewarden replay`.
+    pub record: bool,
+    /// One folder a decision is in there.
+    pub folder: PathBuf,
+    /// They are deleted after so long...
+    pub keep_hours: u32,
+    /// ... or earlier, the oldest first, when all of them together take more than this (millions of bytes).
+    pub max_mb: u32,
+    /// Frames taken up to so long before a decision are kept with it.
+    pub seconds_before: u32,
+}
+
+impl Default for Debug {
+    fn default() -> Self {
+        Self {
+            record: false,
+            folder: "/var/lib/facewarden/debug".into(),
+            keep_hours: 24,
+            max_mb: 500,
+            seconds_before: 10,
+        }
     }
 }

@@ -64,6 +64,33 @@ pub enum Payload {
     Rgb(RgbImage),
 }
 
+/// A captured picture that is kept beside its decoded form, without loss. Cloning shares the bytes.
+#[derive(Debug, Clone)]
+pub enum Original {
+    /// As the camera gave it; never [`Payload::Rgb`].
+    Bytes(Arc<Payload>),
+    /// The camera gave pixels: the same that are looked at.
+    Pixels(Arc<RgbImage>),
+}
+
+impl Original {
+    /// How many bytes of memory it takes, near enough.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Bytes(payload) => match payload.as_ref() {
+                Payload::Jpeg(data)
+                | Payload::Still(data)
+                | Payload::Yuyv { data, .. }
+                | Payload::Nv12 { data, .. }
+                | Payload::Grey { data, .. } => data.len(),
+                Payload::Rgb(picture) => picture.as_raw().len(),
+            },
+            Self::Pixels(pixels) => pixels.as_raw().len(),
+        }
+    }
+}
+
 /// A decoded frame. Cloning shares the pixels.
 #[derive(Debug, Clone)]
 pub struct Frame {

@@ -19,7 +19,7 @@ pub use challenge::ChallengeFault;
 pub use decision::{Decision, Evidence, LookEvidence, Needed, Reason, Verdict};
 pub use embedding::{Embedding, EmbeddingError, ModelDigest};
 pub use event::{Event, EventKind, LookDetail, MatchDetail, SCHEMA, Target};
-pub use frame::{CapturedFrame, Frame, Payload};
+pub use frame::{CapturedFrame, Frame, Original, Payload};
 pub use geometry::{Landmarks, Point, Rect};
 pub use names::{CameraId, InvalidName, PersonId, TrackId};
 pub use observation::{

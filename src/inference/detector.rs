@@ -1,12 +1,13 @@
 //! Detectors: CenterFace, the ultra light one and SCRFD, on ONNX Runtime.
 
 use image::RgbImage;
+use sha2::{Digest, Sha256};
 
 use super::folders::ModelFolders;
 use super::model::{LoadError, Model};
 use super::{Detector, InferenceError};
 use crate::config::{Decoder, DetectorSpec, Fit, LandmarksSpec, Manifest, Role};
-use crate::domain::{Detection, Landmarks, Rect};
+use crate::domain::{Detection, Landmarks, ModelDigest, Rect};
 use crate::vision::decoders::{self, Limits, Output};
 use crate::vision::landmarks::{crop_around, five_points};
 use crate::vision::letterbox::{Fitted, letterbox, stretch};
@@ -67,6 +68,14 @@ impl OrtDetector {
     #[must_use]
     pub fn name(&self) -> &str {
         self.model.name()
+    }
+
+    /// Digest of the model, of the landmark model that follows it, and of how they are fed.
+    #[must_use]
+    pub fn digest(&self) -> ModelDigest {
+        let Some(landmarks) = &self.landmarks else { return self.model.digest() };
+        let both = Sha256::new().chain_update(self.model.digest().0).chain_update(landmarks.model.digest().0);
+        ModelDigest(both.finalize().into())
     }
 
     /// The longer side that pictures are scaled down to; `None` for a detector with one fixed input size.

@@ -7,7 +7,7 @@ use super::folders::ModelFolders;
 use super::model::{LoadError, Model};
 use super::{InferenceError, LivenessModel};
 use crate::config::{LivenessSpec, Role};
-use crate::domain::{Detection, LiveScore};
+use crate::domain::{Detection, LiveScore, ModelDigest};
 use crate::vision::landmarks::crop_around;
 use crate::vision::resize::{Sampling, resize};
 
@@ -29,6 +29,18 @@ impl OrtLiveness {
         let Role::Liveness(spec) = &manifest.role else { return Err(wrong_role(&manifest, "liveness")) };
         let model = Model::load(&folder, &manifest, std::slice::from_ref(&spec.output))?;
         Ok(Self { model, spec: spec.clone(), size: fixed_size(&manifest)? })
+    }
+
+    /// The manifest's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.model.name()
+    }
+
+    /// Digest of the model and of how it is fed.
+    #[must_use]
+    pub fn digest(&self) -> ModelDigest {
+        self.model.digest()
     }
 
     /// The model's raw numbers for a picture of its input size.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use crate::domain::{Candidate, Embedding, EmbeddingError, ModelDigest, PersonId, Similarity};
 
 /// What the embedder was trained for, which says how likeness is measured.
@@ -90,6 +92,21 @@ impl Gallery {
     #[must_use]
     pub fn skipped(&self) -> usize {
         self.skipped
+    }
+
+    /// Identifies who is enrolled with which templates: a SHA-256, the same as long as the same people are searched,
+    /// however often they were loaded. Nothing can be read from it.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(self.model.0);
+        for (row, owner) in self.rows.chunks_exact(self.dimension.max(1)).zip(&self.owners) {
+            let name = self.people.get(*owner).map_or("", PersonId::as_str);
+            digest.update((name.len() as u64).to_le_bytes());
+            digest.update(name);
+            row.iter().for_each(|value| digest.update(value.to_le_bytes()));
+        }
+        digest.finalize().into()
     }
 
     /// Finds the two most alike people. A person is as alike as the best of their templates; several templates
@@ -227,5 +244,21 @@ mod tests {
         let gallery = Gallery::new(MODEL, GalleryMetric::Cosine, 2, &[]);
         let probe = Embedding::new(MODEL, vec![1.0, 0.0]).unwrap();
         assert_eq!(gallery.rank(&probe).unwrap(), Ranking::default());
+    }
+
+    #[test]
+    fn the_digest_tells_people_and_templates_apart() {
+        let gallery = |entries: &[GalleryEntry]| Gallery::new(MODEL, GalleryMetric::Cosine, 2, entries);
+        let ann = gallery(&[entry("Ann", &[1.0, 0.0])]).digest();
+        assert_eq!(ann, gallery(&[entry("Ann", &[2.0, 0.0])]).digest(), "rows are of length 1");
+        for other in [
+            gallery(&[]),
+            gallery(&[entry("Anna", &[1.0, 0.0])]),
+            gallery(&[entry("Ann", &[0.0, 1.0])]),
+            gallery(&[entry("Ann", &[1.0, 0.0]), entry("Ann", &[1.0, 0.0])]),
+            gallery(&[entry("Ann", &[1.0, 0.0]), entry("Bert", &[1.0, 0.0])]),
+        ] {
+            assert_ne!(ann, other.digest());
+        }
     }
 }

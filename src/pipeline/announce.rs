@@ -4,11 +4,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ulid::Ulid;
 
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, WallTime};
 use crate::domain::{Event, EventKind, SCHEMA};
 
 /// Takes finished events: the fan-out to the sinks, or a test. Must not wait.
 pub type EventOut = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// What an event was given when it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Announced {
+    /// Its id.
+    pub id: Ulid,
+    /// Its time.
+    pub at: WallTime,
+}
 
 /// Gives events their id and time. Clones share the order of ids.
 #[derive(Clone)]
@@ -31,12 +40,15 @@ impl Announcer {
     }
 
     /// Sends an event that happened at `at` (in a recording that is played fast, the recording's time).
-    pub fn announce_at(&self, kind: EventKind, at: Moment) {
+    /// Gives back what it was given.
+    pub fn announce_at(&self, kind: EventKind, at: Moment) -> Announced {
         let at = self.clock.wall(at);
         // Held while sending, so that ids and order of arrival agree.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last = next_id(*last, at.0.as_millisecond());
+        let announced = Announced { id: *last, at };
         (self.out)(Event { schema: SCHEMA, id: *last, at, kind });
+        announced
     }
 }
 

@@ -7,16 +7,18 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use super::latest::{LatestReceiver, Nothing};
 use super::looks::{Attention, LookPicker};
+use super::record::RecordLink;
 use super::signs::SignWatch;
 use super::stats::Stats;
 use super::trouble::Trouble;
 use crate::clock::{Clock, Moment};
 use crate::domain::{
-    CapturedFrame, Detection, Frame, Quality, Scene, SceneFace, SpoofSigns, Track, TrackId, TrackState,
+    CapturedFrame, Detection, Frame, Original, Quality, Scene, SceneFace, SpoofSigns, Track, TrackId,
+    TrackState,
 };
 use crate::inference::Detector;
 use crate::tracking::Tracker;
-use crate::vision::decode::decode;
+use crate::vision::decode::{decode, decode_and_keep};
 use crate::vision::pose::pose;
 use crate::vision::quality::{Gates, assess};
 
@@ -71,6 +73,8 @@ pub(super) struct Detect {
     pub attention: Receiver<Attention>,
     /// Where frames with their tracks go, if anybody draws them.
     pub view: Option<Sender<Seen>>,
+    /// Where frames go as the camera gave them, if they are kept.
+    pub record: Option<RecordLink>,
     /// How it goes with the detector.
     pub trouble: Trouble,
     pub clock: Arc<dyn Clock>,
@@ -93,7 +97,7 @@ impl Detect {
                 self.stats.skipped.add_one();
                 continue;
             }
-            let Some((frame, found)) = self.look(captured) else { continue };
+            let Some((frame, original, found)) = self.look(captured) else { continue };
             last_looked = Some(at);
 
             let update = self.tracker.update(at, &found);
@@ -110,6 +114,10 @@ impl Detect {
                 }
             }
             self.show(&frame, &update.tracks);
+            // Before the looks go on, so that no decision comes before its frame.
+            if let (Some(record), Some(original)) = (&self.record, original) {
+                record.frame(&frame, original, &update.tracks, &looks);
+            }
             self.stats.frame_lag.record(self.clock.now().since(at));
             if !self.hand_on(frame, looks, scene, &mut ended) {
                 return;
@@ -126,11 +134,16 @@ impl Detect {
         }));
     }
 
-    /// Decodes a frame and finds its faces; `None` if either fails, which is counted and said once.
-    fn look(&mut self, captured: CapturedFrame) -> Option<(Frame, Vec<Detection>)> {
+    /// Decodes a frame and finds its faces; `None` if either fails, which is counted and said once. What the camera
+    /// gave comes back where it is kept.
+    fn look(&mut self, captured: CapturedFrame) -> Option<(Frame, Option<Original>, Vec<Detection>)> {
         let CapturedFrame { camera, seq, captured_at, payload } = captured;
-        let pixels = match decode(payload) {
-            Ok(pixels) => Arc::new(pixels),
+        let decoded = match &self.record {
+            None => decode(payload).map(|pixels| (Arc::new(pixels), None)),
+            Some(_) => decode_and_keep(payload).map(|(pixels, original)| (pixels, Some(original))),
+        };
+        let (pixels, original) = match decoded {
+            Ok(decoded) => decoded,
             Err(error) => {
                 self.stats.bad_frames.add_one();
                 tracing::debug!(%camera, seq, "a frame is damaged: {error}");
@@ -142,7 +155,7 @@ impl Detect {
                 self.trouble.works();
                 self.stats.detected.add_one();
                 self.stats.faces.add(found.len());
-                Some((Frame { camera, seq, captured_at, pixels }, found))
+                Some((Frame { camera, seq, captured_at, pixels }, original, found))
             }
             Err(error) => {
                 self.trouble.failed(&self.stats.model_failures, &error.to_string());

@@ -11,12 +11,14 @@ use super::announce::Announcer;
 use super::detect::{Look, Work};
 use super::event_of::{asked, decided};
 use super::looks::Attention;
+use super::record::RecordLink;
 use super::stats::Stats;
 use super::trouble::Trouble;
 use crate::clock::{Clock, Moment};
 use crate::decision::{Decider, Said};
 use crate::domain::{
-    CameraId, Decision, EmbeddingError, EventKind, Frame, ScoredObservation, Together, TrackId, Verdict,
+    CameraId, Decision, EmbeddingError, Event, EventKind, Frame, SCHEMA, ScoredObservation, Together,
+    TrackId, Verdict,
 };
 use crate::inference::{Embedder, LivenessModel};
 use crate::matching::{Gallery, Pool, Pooled, Ranking, SharedGallery};
@@ -71,6 +73,8 @@ pub(super) struct Embed {
     /// The recent looks of each track that is there.
     pub pools: BTreeMap<TrackId, Pool>,
     pub announcer: Announcer,
+    /// Where decisions go, if what led up to them is kept.
+    pub record: Option<RecordLink>,
     /// How it goes with the embedder.
     pub embedder_trouble: Trouble,
     /// How it goes with the liveness model.
@@ -196,7 +200,13 @@ impl Embed {
         self.verdicts.set(decision.track, decision.verdict.clone());
         let event = decided(decision, &self.camera, &self.terms, self.embedder.digest(), self.clock.as_ref());
         tracing::info!(camera = %self.camera, track = decision.track.0, "{}", event.name());
-        self.announcer.announce_at(event, decision.decided_at);
+        let Some(record) = &self.record else {
+            self.announcer.announce_at(event, decision.decided_at);
+            return;
+        };
+        let announced = self.announcer.announce_at(event.clone(), decision.decided_at);
+        let event = Event { schema: SCHEMA, id: announced.id, at: announced.at, kind: event };
+        record.decided(event, self.gallery.current());
     }
 }
 

@@ -11,6 +11,7 @@
 //! | frames | 1 | the newer frame replaces the older (a recording that keeps all waits) |
 //! | work | 4 frames with looks | the looks are dropped and counted; ends of tracks are kept for the next |
 //! | attention | 64 track ids | dropped: a track is looked at a little more, or less, often than it should be |
+//! | record | 32 frames or decisions; only where recording is on | dropped and counted, and the bundle says so (a recording that keeps all waits) |
 //! | view | 4 frames | dropped: the drawing skips a frame (a recording that keeps all waits) |
 //!
 //! Shutdown runs with the stream: the capture stage stops and drops its sender, the next stage sees the end, and so
@@ -23,6 +24,7 @@ mod embed;
 mod event_of;
 mod latest;
 mod looks;
+mod record;
 mod signs;
 mod stats;
 mod trouble;
@@ -33,11 +35,12 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-pub use announce::{Announcer, EventOut};
+pub use announce::{Announced, Announcer, EventOut};
 pub use detect::Seen;
 pub use embed::{DecisionTerms, Verdicts};
 pub use latest::{Closed, LatestReceiver, LatestSender, Nothing, latest};
 pub use looks::most_looks;
+pub use record::Recording;
 pub use signs::SignSettings;
 pub use stats::{Counter, Latency, Stats};
 
@@ -53,6 +56,7 @@ use crate::vision::quality::Gates;
 use capture::Capture;
 use detect::Detect;
 use embed::Embed;
+use record::{Record, RecordLink};
 use trouble::Trouble;
 
 /// Everything that one camera's pipeline is made of.
@@ -90,6 +94,8 @@ pub struct Parts {
     pub announcer: Announcer,
     /// Where frames with their tracks go, if anybody draws them.
     pub view: Option<Sender<Seen>>,
+    /// How what led up to decisions is kept; `None` where it is not.
+    pub recording: Option<Recording>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -102,6 +108,7 @@ pub struct Running {
     capture: Thread<Result<(), SourceError>>,
     detect: Thread<()>,
     embed: Thread<()>,
+    record: Option<Thread<()>>,
     /// Gives one value when the first frame has come, or the camera was found missing and is waited for; is
     /// disconnected if the pipeline ends before.
     pub ready: Receiver<()>,
@@ -135,6 +142,16 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
     let (ready_in, ready) = bounded(1);
     let has_own_time = Arc::new(AtomicBool::new(false));
     let (stop, stopped) = bounded(0);
+    let (link, takes) = match &parts.recording {
+        Some(_) => {
+            let (link, takes) = RecordLink::new(parts.keep_all, &stats);
+            (Some(link), Some(takes))
+        }
+        None => (None, None),
+    };
+    let record = parts.recording.zip(takes).map(|(recording, takes)| {
+        Record::new(recording, takes, parts.announcer.clone(), Arc::clone(&parts.clock), Arc::clone(&stats))
+    });
     let trouble = |doing, consequence| Trouble::new(doing, consequence, parts.announcer.clone());
 
     let embed = Embed {
@@ -149,6 +166,7 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         verdicts: verdicts.clone(),
         pools: std::collections::BTreeMap::new(),
         announcer: parts.announcer.clone(),
+        record: link.clone(),
         embedder_trouble: trouble("turning faces into numbers", "nobody is recognised"),
         liveness_trouble: trouble("telling faces from pictures", "nobody is verified where that is enforced"),
         has_own_time: Arc::clone(&has_own_time),
@@ -166,6 +184,7 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         work: work_in,
         attention: attention_out,
         view: parts.view,
+        record: link,
         trouble: trouble("finding faces", "nobody is seen"),
         clock: Arc::clone(&parts.clock),
         stats: Arc::clone(&stats),
@@ -184,10 +203,11 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         ready: ready_in,
     };
     // From the end of the stream to its beginning: if a thread cannot be had, those that run see their link close.
+    let record = record.map(|record| thread::spawn("record", move || record.run())).transpose()?;
     let embed = thread::spawn("embed", move || embed.run())?;
     let detect = thread::spawn("detect", move || detect.run())?;
     let capture = thread::spawn("capture", move || capture.run())?;
-    Ok(Running { stop: Some(stop), capture, detect, embed, ready, stats, verdicts })
+    Ok(Running { stop: Some(stop), capture, detect, embed, record, ready, stats, verdicts })
 }
 
 impl Running {
@@ -216,12 +236,20 @@ impl Running {
         let captured = self.capture.join_within(left());
         let detected = self.detect.join_within(left());
         let embedded = self.embed.join_within(left());
+        let recorded = match self.record.map_or(Ok(()), |record| record.join_within(left())) {
+            // Nothing rests on it: what is half written is removed at the next start.
+            Err(late @ ThreadError::StillRunning { .. }) => {
+                tracing::warn!("{late}: the last decisions may not be recorded");
+                Ok(())
+            }
+            recorded => recorded,
+        };
         let (source, captured) = match captured {
             Ok(source) => (source, Ok(())),
             Err(error) => (Ok(()), Err(error)),
         };
         // Where one stage panics the others end early or wait in vain: the panic is the cause.
-        let (panicked, late): (Vec<_>, Vec<_>) = [captured, detected, embedded]
+        let (panicked, late): (Vec<_>, Vec<_>) = [captured, detected, embedded, recorded]
             .into_iter()
             .filter_map(Result::err)
             .partition(|error| matches!(error, ThreadError::Panicked { .. }));

@@ -91,6 +91,10 @@ pub struct Stats {
     pub embeddings: Counter,
     /// Decisions made.
     pub decisions: Counter,
+    /// Decisions that were stored with what led up to them.
+    pub recorded: Counter,
+    /// Frames and decisions that were not kept, because recording was behind.
+    pub record_dropped: Counter,
     /// From the capture of a frame to the end of its detection.
     pub frame_lag: Latency,
     /// From the capture of the deciding frame to the decision.

@@ -3,6 +3,8 @@
 //! Strict on purpose: a frame that is not whole is an error, never a picture with grey or old parts. Sizes are
 //! checked before memory is taken.
 
+use std::sync::Arc;
+
 use image::RgbImage;
 use yuv::{YuvBiPlanarImage, YuvConversionMode, YuvGrayImage, YuvPackedImage, YuvRange, YuvStandardMatrix};
 use zune_jpeg::JpegDecoder;
@@ -11,7 +13,7 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::jpeg::{self, JpegError};
-use crate::domain::Payload;
+use crate::domain::{Original, Payload};
 
 /// The longest side of a picture, in pixels.
 pub const MAX_SIDE_PX: u32 = 8192;
@@ -71,17 +73,42 @@ pub enum DecodeError {
 pub fn decode(payload: Payload) -> Result<RgbImage, DecodeError> {
     match payload {
         Payload::Jpeg(bytes) => decode_jpeg(bytes),
-        Payload::Still(bytes) => decode_still(&bytes),
-        Payload::Yuyv { width, height, stride, data } => {
+        Payload::Rgb(picture) => {
+            check_size(picture.width(), picture.height())?;
+            Ok(picture)
+        }
+        other => decode_borrowed(&other),
+    }
+}
+
+/// As [`decode`], and keeps what the camera gave. Pixels that are RGB already are shared and raw ones moved; only a
+/// JPEG is copied, once, since the decoder needs a little more at its end.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_and_keep(payload: Payload) -> Result<(Arc<RgbImage>, Original), DecodeError> {
+    if let Payload::Rgb(_) = payload {
+        let pixels = Arc::new(decode(payload)?);
+        return Ok((Arc::clone(&pixels), Original::Pixels(pixels)));
+    }
+    let pixels = Arc::new(decode_borrowed(&payload)?);
+    Ok((pixels, Original::Bytes(Arc::new(payload))))
+}
+
+fn decode_borrowed(payload: &Payload) -> Result<RgbImage, DecodeError> {
+    match payload {
+        Payload::Jpeg(bytes) => decode_jpeg(bytes.clone()),
+        Payload::Still(bytes) => decode_still(bytes),
+        &Payload::Yuyv { width, height, stride, ref data } => {
             let row = u64::from(width.next_multiple_of(2)) * 2;
             let whole = Plane { format: "YUYV", width, height, stride };
             whole.check(row, u64::from(height), data.len())?;
-            let image = YuvPackedImage { yuy: &data, yuy_stride: stride, width, height };
+            let image = YuvPackedImage { yuy: data, yuy_stride: stride, width, height };
             whole.converted(|rgb| {
                 yuv::yuyv422_to_rgb(&image, rgb, width * 3, YuvRange::Limited, YuvStandardMatrix::Bt601)
             })
         }
-        Payload::Nv12 { width, height, stride, data } => {
+        &Payload::Nv12 { width, height, stride, ref data } => {
             let row = u64::from(width.next_multiple_of(2));
             let rows = u64::from(height) + u64::from(height.div_ceil(2));
             let whole = Plane { format: "NV12", width, height, stride };
@@ -100,17 +127,17 @@ pub fn decode(payload: Payload) -> Result<RgbImage, DecodeError> {
                 )
             })
         }
-        Payload::Grey { width, height, stride, data } => {
+        &Payload::Grey { width, height, stride, ref data } => {
             let whole = Plane { format: "grey", width, height, stride };
             whole.check(u64::from(width), u64::from(height), data.len())?;
-            let image = YuvGrayImage { y_plane: &data, y_stride: stride, width, height };
+            let image = YuvGrayImage { y_plane: data, y_stride: stride, width, height };
             whole.converted(|rgb| {
                 yuv::yuv400_to_rgb(&image, rgb, width * 3, YuvRange::Full, YuvStandardMatrix::Bt601)
             })
         }
         Payload::Rgb(picture) => {
             check_size(picture.width(), picture.height())?;
-            Ok(picture)
+            Ok(picture.clone())
         }
     }
 }
@@ -379,7 +406,28 @@ mod tests {
     fn rgb_is_moved() {
         let picture = RgbImage::new(4, 4);
         let place = picture.as_ptr();
-        assert_eq!(decode(Payload::Rgb(picture)).unwrap().as_ptr(), place);
+        let picture = decode(Payload::Rgb(picture)).unwrap();
+        assert_eq!(picture.as_ptr(), place);
+        let (pixels, Original::Pixels(kept)) = decode_and_keep(Payload::Rgb(picture)).unwrap() else {
+            panic!()
+        };
+        assert_eq!((pixels.as_ptr(), kept.as_ptr()), (place, place));
+    }
+
+    #[test]
+    fn what_the_camera_gave_is_kept_to_the_byte() {
+        let jpeg = sample(16, 16);
+        let (pixels, Original::Bytes(kept)) = decode_and_keep(Payload::Jpeg(jpeg.clone())).unwrap() else {
+            panic!()
+        };
+        assert!(matches!(&*kept, Payload::Jpeg(bytes) if *bytes == jpeg));
+        assert_eq!(*pixels, decode(Payload::Jpeg(jpeg)).unwrap());
+        let data = vec![7; 8];
+        let place = data.as_ptr();
+        let grey = Payload::Grey { width: 4, height: 2, stride: 4, data };
+        let (_, Original::Bytes(kept)) = decode_and_keep(grey).unwrap() else { panic!() };
+        assert!(matches!(&*kept, Payload::Grey { data, .. } if data.as_ptr() == place));
+        assert_eq!(Original::Bytes(kept).bytes(), 8);
     }
 
     proptest! {

@@ -23,7 +23,7 @@ use crate::support::{LONG, eventually};
 
 /// Who stands before the camera, for so many frames.
 #[derive(Clone, Copy)]
-pub(super) enum Before {
+pub(crate) enum Before {
     Nobody(u32),
     /// Whom the tests enrol.
     Barack(u32),
@@ -31,7 +31,7 @@ pub(super) enum Before {
     Stranger(u32),
 }
 
-pub(super) fn now() -> WallTime {
+pub(crate) fn now() -> WallTime {
     SystemClock::new().wall(Moment::default())
 }
 
@@ -41,13 +41,13 @@ fn photo(name: &str) -> RgbImage {
 }
 
 /// One test's folder: `frames/`, `enrolled/`, `facewarden.yaml`.
-pub(super) struct Rig {
+pub(crate) struct Rig {
     folder: tempfile::TempDir,
 }
 
 impl Rig {
     /// With these frames and nobody enrolled.
-    pub(super) fn new(frames: &[Before]) -> Self {
+    pub(crate) fn new(frames: &[Before]) -> Self {
         let rig = Self { folder: tempfile::tempdir().unwrap() };
         Store::open_or_create(rig.enrolled()).unwrap();
         fs::create_dir(rig.frames()).unwrap();
@@ -76,24 +76,24 @@ impl Rig {
         rig
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub(super) fn frames(&self) -> PathBuf {
+    pub(crate) fn frames(&self) -> PathBuf {
         self.path("frames")
     }
 
-    pub(super) fn enrolled(&self) -> PathBuf {
+    pub(crate) fn enrolled(&self) -> PathBuf {
         self.path("enrolled")
     }
 
-    pub(super) fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store::open(self.enrolled()).unwrap()
     }
 
     /// Enrols Barack as the real models see him.
-    pub(super) fn enrol_barack(&self) {
+    pub(crate) fn enrol_barack(&self) {
         start_runtime(None).unwrap();
         let (folders, picture) = (ModelFolders::usual(), photo("obama.jpg"));
         let mut detector = OrtDetector::load(&folders, "centerface", DetectorOptions::default()).unwrap();
@@ -103,7 +103,7 @@ impl Rig {
     }
 
     /// Enrols somebody with numbers that no model made.
-    pub(super) fn enrol_somebody(&self, name: &str) {
+    pub(crate) fn enrol_somebody(&self, name: &str) {
         self.enrol(name, Embedding::new(ModelDigest([1; 32]), vec![1.0; 512]).unwrap());
     }
 
@@ -112,7 +112,7 @@ impl Rig {
         self.store().enrol(&PersonId::new(name).unwrap(), vec![template], now()).unwrap();
     }
 
-    pub(super) fn script(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn script(&self, name: &str, text: &str) -> PathBuf {
         use std::os::unix::fs::PermissionsExt as _;
         let path = self.path(name);
         fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
@@ -121,7 +121,7 @@ impl Rig {
     }
 
     /// `run` on the frames as fast as possible, with `more` arguments; events go to standard output.
-    pub(super) fn run(&self, more: &[&str]) -> Daemon {
+    pub(crate) fn run(&self, more: &[&str]) -> Daemon {
         let (frames, enrolled) = (self.frames(), self.enrolled());
         let mut args = vec!["run", "--source", text(&frames), "--gallery", text(&enrolled), "--events", "-"];
         args.extend(["--speed", "max", "--liveness", "report"]);
@@ -130,7 +130,7 @@ impl Rig {
     }
 
     /// `run` from a configuration: a camera that shows the frames ten a second for ever, and `more` settings.
-    pub(super) fn watch(&self, more: &str) -> Daemon {
+    pub(crate) fn watch(&self, more: &str) -> Daemon {
         let yaml = format!(
             "schema: 1\ncameras:\n  - {{ id: door, source: \"{}\", fps: 10, loops: 1000000 }}\nliveness: {{ mode: report \
              }}\ndecision: {{ cooldown_ms: 300 }}\n{more}\n",
@@ -142,7 +142,7 @@ impl Rig {
     }
 
     /// The daemon with these arguments and nothing else.
-    pub(super) fn start(&self, args: &[&str]) -> Daemon {
+    pub(crate) fn start(&self, args: &[&str]) -> Daemon {
         let mut daemon = self.start_unheard(args);
         let (out, heard) = (daemon.child.stdout.take().unwrap(), Arc::clone(&daemon.lines));
         let read =
@@ -152,7 +152,7 @@ impl Rig {
     }
 
     /// As [`Rig::start`], and nobody reads its standard output.
-    pub(super) fn start_unheard(&self, args: &[&str]) -> Daemon {
+    pub(crate) fn start_unheard(&self, args: &[&str]) -> Daemon {
         let notify = self.path("notify");
         // Of the daemon before this one; that there was none is no fault.
         fs::remove_file(&notify).ok();
@@ -174,17 +174,17 @@ impl Rig {
 }
 
 /// The ffmpeg that `./setup` fetches, or the one the environment names.
-pub(super) fn ffmpeg() -> PathBuf {
+pub(crate) fn ffmpeg() -> PathBuf {
     let fetched = || Path::new(env!("CARGO_MANIFEST_DIR")).join("vendor/ffmpeg");
     std::env::var_os("FACEWARDEN_FFMPEG").map_or_else(fetched, PathBuf::from)
 }
 
-pub(super) fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
 /// A running daemon; killed when the test is over.
-pub(super) struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
     socket: UnixDatagram,
@@ -194,12 +194,12 @@ pub(super) struct Daemon {
 
 impl Daemon {
     /// Closes the reading end of its standard output.
-    pub(super) fn stop_listening(&mut self) {
+    pub(crate) fn stop_listening(&mut self) {
         drop(self.child.stdout.take());
     }
 
     /// What it printed: one event a line, each of them whole.
-    pub(super) fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         let lines = self.lines.lock().unwrap();
         lines
             .iter()
@@ -207,17 +207,17 @@ impl Daemon {
             .collect()
     }
 
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
     }
 
     /// The types of its events so far.
-    pub(super) fn kinds(&self) -> Vec<&'static str> {
+    pub(crate) fn kinds(&self) -> Vec<&'static str> {
         self.events().iter().map(|event| event.kind.name()).collect()
     }
 
     /// Waits for an event of this type after the first `after` ones; gives back how many there are up to it.
-    pub(super) fn wait_for(&self, kind: &str, after: usize) -> usize {
+    pub(crate) fn wait_for(&self, kind: &str, after: usize) -> usize {
         let at = || self.kinds().iter().skip(after).position(|found| *found == kind).map(|at| at + after + 1);
         let mut found = None;
         eventually(&format!("{kind}\n{}", self.log()), || {
@@ -228,32 +228,32 @@ impl Daemon {
     }
 
     /// What it tells the service manager next.
-    pub(super) fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         let mut buffer = [0; 1024];
         let length = self.socket.recv(&mut buffer).unwrap_or_else(|e| panic!("{e}\n{}", self.log()));
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     }
 
     /// True if it has told the service manager nothing more.
-    pub(super) fn has_told_all(&self) -> bool {
+    pub(crate) fn has_told_all(&self) -> bool {
         self.socket.set_nonblocking(true).unwrap();
         self.socket.recv(&mut [0; 16]).is_err()
     }
 
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    pub(super) fn send(&self, signal: Signal) {
+    pub(crate) fn send(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    pub(super) fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits for its end.
-    pub(super) fn end(&mut self) -> ExitStatus {
+    pub(crate) fn end(&mut self) -> ExitStatus {
         let mut status = None;
         eventually("the end", || {
             status = self.child.try_wait().unwrap();
@@ -265,14 +265,14 @@ impl Daemon {
     }
 
     /// Sends a signal, and says how long the end took.
-    pub(super) fn end_by(&mut self, signal: Signal) -> (ExitStatus, Duration) {
+    pub(crate) fn end_by(&mut self, signal: Signal) -> (ExitStatus, Duration) {
         let clock = SystemClock::new();
         self.send(signal);
         (self.end(), clock.now().0)
     }
 
     /// The exit code and the last line of the log, which is the error.
-    pub(super) fn failure(&mut self) -> (i32, String) {
+    pub(crate) fn failure(&mut self) -> (i32, String) {
         let code = self.end().code().unwrap();
         (code, self.log().lines().last().unwrap_or_default().to_owned())
     }

@@ -14,8 +14,11 @@ use crate::vision::align::{SimilarityTransform, warp};
 use crate::vision::relight::{LIT_LUMA, mean_luma, relight};
 use crate::vision::tensor::luma;
 
-/// How the aligned face is treated before it is embedded.
-const TREATMENTS: [(&str, fn(&mut RgbImage)); 4] =
+/// What is done to the aligned face before it is embedded.
+type Treatment = fn(&mut RgbImage);
+
+/// What was tried.
+const TREATMENTS: [(&str, Treatment); 4] =
     [("as it is", |_| ()), ("multiplied (in use)", relight), ("gamma", gamma), ("equalised", equalise)];
 
 /// The light that is left, and the noise of the sensor, grey levels.

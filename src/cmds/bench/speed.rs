@@ -7,7 +7,7 @@ use std::time::Duration;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, RgbImage};
 
-use super::super::daemon::tracker_settings;
+use super::super::assembly::tracker_settings;
 use super::super::engine::{Engine, ModelArgs, model_failure, read_photo};
 use super::super::exit::{Exit, Failure, OrExit};
 use super::process::{Used, run_to_end};

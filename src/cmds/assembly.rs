@@ -1,0 +1,194 @@
+//! From the configuration to a pipeline: the same for the daemon and for a replay of what it recorded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+
+use super::engine::{gates, model_failure};
+use super::exit::{Exit, Failure, OrExit};
+use super::terms::Terms;
+use crate::bundles::{self, BundleFolder, ModelIdentity};
+use crate::camera::{OpenSource, shown_source};
+use crate::clock::Clock;
+use crate::config::{self, Camera, Config, LivenessMode};
+use crate::decision::EvidenceDecider;
+use crate::domain::ModelDigest;
+use crate::inference::{
+    DetectorOptions, Embedder, LivenessModel, LoadError, ModelFolders, OrtDetector, OrtEmbedder, OrtLiveness,
+    start_runtime,
+};
+use crate::matching::SharedGallery;
+use crate::pipeline::{Announcer, DecisionTerms, Parts, Recording, Seen, SignSettings};
+use crate::tracking::{Tracker, TrackerSettings};
+
+/// The frames in memory never take more than this, whatever may be stored.
+const MAX_RECORDING_BYTES: usize = 200_000_000;
+
+/// The models of one pipeline.
+pub(super) struct Models {
+    pub(super) detector: OrtDetector,
+    pub(super) embedder: OrtEmbedder,
+    pub(super) liveness: Option<OrtLiveness>,
+}
+
+impl Models {
+    /// Loads what the configuration names.
+    ///
+    /// # Errors
+    /// If ONNX Runtime or a model is missing or wrong.
+    pub(super) fn load(config: &Config) -> Result<Self, Failure> {
+        start_runtime(config.models.runtime_library.as_deref()).or_exit(Exit::Unavailable)?;
+        let folders = config.models.folder.clone().map_or_else(ModelFolders::usual, ModelFolders::only);
+        let options = DetectorOptions {
+            max_side_px: config.detection.max_side_px,
+            min_score: config.detection.min_score,
+        };
+        let load = || -> Result<Self, LoadError> {
+            std::thread::scope(|scope| {
+                let detector = scope.spawn(|| OrtDetector::load(&folders, &config.models.detector, options));
+                let embedder = OrtEmbedder::load(&folders, &config.models.embedder)?;
+                let liveness = match config.liveness.mode {
+                    LivenessMode::Off => None,
+                    _ => Some(OrtLiveness::load(&folders, &config.models.liveness)?),
+                };
+                let detector = detector.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                Ok(Self { detector, embedder, liveness })
+            })
+        };
+        load().map_err(model_failure)
+    }
+
+    /// Which they are.
+    pub(super) fn identity(&self) -> bundles::Models {
+        let identity = |name: &str, digest: ModelDigest| ModelIdentity {
+            name: name.to_owned(),
+            digest: digest.to_string(),
+        };
+        bundles::Models {
+            detector: identity(self.detector.name(), self.detector.digest()),
+            embedder: identity(self.embedder.name(), self.embedder.digest()),
+            liveness: self.liveness.as_ref().map(|model| identity(model.name(), model.digest())),
+        }
+    }
+
+    /// What the settings come to with this embedder.
+    ///
+    /// # Errors
+    /// As [`Terms::new`].
+    pub(super) fn terms(&self, config: &Config, is_tested: bool) -> Result<Terms, Failure> {
+        Terms::new(config, self.embedder.name(), self.embedder.calibration(), is_tested)
+    }
+}
+
+/// What a pipeline is put into; the settings say the rest.
+pub(super) struct Surroundings {
+    /// Opens the camera or what stands in for it.
+    pub(super) open: OpenSource,
+    /// True if no frame may be skipped.
+    pub(super) keep_all: bool,
+    /// Who is enrolled.
+    pub(super) gallery: SharedGallery,
+    /// Where events go.
+    pub(super) announcer: Announcer,
+    /// Where frames with their tracks go.
+    pub(super) view: Option<Sender<Seen>>,
+    /// How what led up to decisions is kept.
+    pub(super) recording: Option<Recording>,
+    /// The time.
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// All that one camera's pipeline is made of.
+pub(super) fn parts(
+    (config, camera): (&Config, &Camera),
+    models: Models,
+    decider: EvidenceDecider,
+    surroundings: Surroundings,
+) -> Parts {
+    let Surroundings { open, keep_all, gallery, announcer, view, recording, clock } = surroundings;
+    Parts {
+        camera: camera.id.clone(),
+        open,
+        read_timeout: Duration::from_millis(camera.read_timeout_ms),
+        keep_all,
+        detector: Box::new(models.detector),
+        min_detect_interval: Duration::from_secs_f64(0.9 / config.detection.max_fps),
+        tracker: Tracker::new(tracker_settings(&config.tracking)),
+        gates: gates(&config.quality),
+        signs: signs(config),
+        embedder: Box::new(models.embedder),
+        liveness: models.liveness.map(|model| Box::new(model) as Box<dyn LivenessModel>),
+        gallery,
+        decider: Box::new(decider),
+        terms: DecisionTerms {
+            grant_valid: Duration::from_millis(config.decision.grant_valid_ms),
+            window: Duration::from_millis(config.decision.window_ms),
+            liveness_mode: config.liveness.mode.as_str(),
+            is_shadow: config.decision.shadow,
+        },
+        announcer,
+        view,
+        recording,
+        clock,
+    }
+}
+
+/// How decisions are recorded, where the settings want that.
+pub(super) fn recording(config: &Config, models: &Models) -> Option<Recording> {
+    let debug = &config.debug;
+    let max_mb = usize::try_from(debug.max_mb).unwrap_or(usize::MAX);
+    debug.record.then(|| Recording {
+        before: Duration::from_secs(debug.seconds_before.into()),
+        max_bytes: max_mb.saturating_mul(1_000_000).min(MAX_RECORDING_BYTES),
+        out: Box::new(BundleFolder::new(without_secrets(config), models.identity())),
+    })
+}
+
+/// The settings without what a replay does not need and nobody should find in a folder that is handed on: the password
+/// of a camera's address, and commands.
+fn without_secrets(config: &Config) -> Config {
+    let mut config = config.clone();
+    config.events.hooks.clear();
+    for camera in &mut config.cameras {
+        camera.source = shown_source(&camera.source);
+    }
+    config
+}
+
+/// Which signs of pictures of faces are looked for.
+fn signs(config: &Config) -> Option<SignSettings> {
+    let liveness = &config.liveness;
+    (liveness.mode != LivenessMode::Off).then(|| SignSettings {
+        edges: liveness.screen_edges,
+        max_overexposed: liveness.overexposure.then_some(liveness.max_overexposed),
+    })
+}
+
+/// The tracker's settings of the configuration.
+pub(super) fn tracker_settings(tracking: &config::Tracking) -> TrackerSettings {
+    TrackerSettings {
+        confirm_after: tracking.confirm_after,
+        max_missed: Duration::from_millis(tracking.max_missed_ms),
+        min_iou: tracking.min_iou,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Hook;
+    use crate::domain::CameraId;
+
+    #[test]
+    fn what_is_recorded_of_the_settings_holds_no_password_and_no_command() {
+        let id = CameraId::new("door").unwrap();
+        let mut config = Config::new(Camera::new(id, "rtsp://me:hunter2@door.example/live?key=abc".into()));
+        config.events.hooks.push(Hook::new(vec!["/bin/unlock".into(), "--token=abc".into()]));
+        let text = serde_json::to_string(&without_secrets(&config)).unwrap();
+        assert!(text.contains("door.example"), "{text}");
+        for secret in ["hunter2", "abc", "unlock"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+}
