@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
 pub(crate) mod rig;
+mod self_test;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -12,11 +12,11 @@ use crate::bundles::{self, BundleFolder, ModelIdentity};
 use crate::camera::{OpenSource, shown_source};
 use crate::clock::Clock;
 use crate::config::{self, Camera, Config, LivenessMode};
-use crate::decision::EvidenceDecider;
+use crate::decision::{Decider, EvidenceDecider};
 use crate::domain::ModelDigest;
 use crate::inference::{
-    DetectorOptions, Embedder, LivenessModel, LoadError, ModelFolders, OrtDetector, OrtEmbedder, OrtLiveness,
-    start_runtime,
+    Detector, DetectorOptions, Embedder, LivenessModel, LoadError, ModelFolders, OrtDetector, OrtEmbedder,
+    OrtLiveness, start_runtime,
 };
 use crate::matching::SharedGallery;
 use crate::pipeline::{Announcer, DecisionTerms, Parts, Recording, Seen, SignSettings};
@@ -81,6 +81,30 @@ impl Models {
     }
 }
 
+/// What a pipeline thinks with.
+pub(super) struct Minds {
+    /// Finds faces.
+    pub(super) detector: Box<dyn Detector>,
+    /// Turns them into numbers.
+    pub(super) embedder: Box<dyn Embedder>,
+    /// Tells them from pictures of faces.
+    pub(super) liveness: Option<Box<dyn LivenessModel>>,
+    /// Decides.
+    pub(super) decider: Box<dyn Decider>,
+}
+
+impl Minds {
+    /// The models for this pipeline alone, and what decides by them.
+    pub(super) fn new(models: Models, decider: EvidenceDecider) -> Self {
+        Self {
+            detector: Box::new(models.detector),
+            embedder: Box::new(models.embedder),
+            liveness: models.liveness.map(|model| Box::new(model) as Box<dyn LivenessModel>),
+            decider: Box::new(decider),
+        }
+    }
+}
+
 /// What a pipeline is put into; the settings say the rest.
 pub(super) struct Surroundings {
     /// Opens the camera or what stands in for it.
@@ -100,27 +124,22 @@ pub(super) struct Surroundings {
 }
 
 /// All that one camera's pipeline is made of.
-pub(super) fn parts(
-    (config, camera): (&Config, &Camera),
-    models: Models,
-    decider: EvidenceDecider,
-    surroundings: Surroundings,
-) -> Parts {
+pub(super) fn parts((config, camera): (&Config, &Camera), minds: Minds, surroundings: Surroundings) -> Parts {
     let Surroundings { open, keep_all, gallery, announcer, view, recording, clock } = surroundings;
     Parts {
         camera: camera.id.clone(),
         open,
         read_timeout: Duration::from_millis(camera.read_timeout_ms),
         keep_all,
-        detector: Box::new(models.detector),
+        detector: minds.detector,
         min_detect_interval: Duration::from_secs_f64(0.9 / config.detection.max_fps),
         tracker: Tracker::new(tracker_settings(&config.tracking)),
         gates: gates(&config.quality),
         signs: signs(config),
-        embedder: Box::new(models.embedder),
-        liveness: models.liveness.map(|model| Box::new(model) as Box<dyn LivenessModel>),
+        embedder: minds.embedder,
+        liveness: minds.liveness,
         gallery,
-        decider: Box::new(decider),
+        decider: minds.decider,
         terms: DecisionTerms {
             grant_valid: Duration::from_millis(config.decision.grant_valid_ms),
             window: Duration::from_millis(config.decision.window_ms),

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 
-use super::assembly::{self, Models, Surroundings};
+use super::assembly::{self, Minds, Models, Surroundings};
 use super::exit::{Exit, Failure, OrExit};
+use super::liveness_test::untested;
 use super::people::PeopleWatch;
 use crate::camera::{SourceError, opener};
 use crate::clock::{Clock, SystemClock};
@@ -50,8 +51,8 @@ pub fn watch(config: &Config, extras: Extras, shutdown: &Shutdown) -> Result<Arc
     let open = opener(camera, Arc::clone(&clock)).map_err(source_failure)?;
     let models = Models::load(config)?;
     let model = models.embedder.digest();
-    let is_tested = true;
-    let terms = models.terms(config, is_tested)?;
+    let untested = untested(config)?;
+    let terms = models.terms(config, untested.is_none())?;
     let random = Box::new(rand::random::<u64>);
     let decider = EvidenceDecider::new(terms.policy.clone(), random).or_exit(Exit::Config)?;
     let mut people = PeopleWatch::open(&config.gallery, &models.embedder, terms)?;
@@ -59,6 +60,10 @@ pub fn watch(config: &Config, extras: Extras, shutdown: &Shutdown) -> Result<Arc
     let out = Arc::clone(&fanout);
     let announcer = Announcer::new(Arc::clone(&clock), Arc::new(move |event| out.send(event)));
     people.report(&announcer);
+    if let Some(message) = untested {
+        tracing::warn!("{message}");
+        announcer.announce(EventKind::Degraded { message });
+    }
 
     let (view, seen) = bounded(4);
     let surroundings = Surroundings {
@@ -70,7 +75,7 @@ pub fn watch(config: &Config, extras: Extras, shutdown: &Shutdown) -> Result<Arc
         recording: assembly::recording(config, &models),
         clock: Arc::clone(&clock),
     };
-    let parts = assembly::parts((config, camera), models, decider, surroundings);
+    let parts = assembly::parts((config, camera), Minds::new(models, decider), surroundings);
     let mut running = pipeline::spawn(parts).or_exit(Exit::Unavailable)?;
     if let Some(start_view) = extras.view {
         start_view(seen, running.verdicts.clone())?;
@@ -114,7 +119,7 @@ fn is_ready(running: &Running, shutdown: &Shutdown) -> bool {
 }
 
 /// A recording in which every frame is damaged was not watched, and must not look as if it had been.
-fn something_seen(stats: Arc<Stats>) -> Result<Arc<Stats>, Failure> {
+pub(super) fn something_seen(stats: Arc<Stats>) -> Result<Arc<Stats>, Failure> {
     let sound = stats.detected.get() + stats.skipped.get() + stats.model_failures.get();
     match (stats.bad_frames.get(), sound) {
         (bad @ 1.., 0) => {

@@ -18,6 +18,7 @@ pub mod explain;
 pub mod gallery;
 pub mod identify;
 pub mod judge;
+pub mod liveness_test;
 pub mod manual;
 mod people;
 pub mod persons;
@@ -89,6 +90,8 @@ pub enum Command {
     Eval(eval::Args),
     /// Tell whether enrolled people could be taken for one another
     CalibrateSite(calibrate_site::Args),
+    /// Test at this camera how well live people are told from pictures of them
+    LivenessTest(liveness_test::Args),
     /// Look after the configuration file
     Config(config::Args),
     /// Print the completions of a shell
@@ -116,7 +119,11 @@ pub fn main() -> Outcome {
             return Ok(if error.use_stderr() { Exit::Usage } else { Exit::Ok });
         }
     };
-    crate::sys::logging::begin(cli.log_level.as_deref()).map_err(|e| Failure::new(Exit::Usage, e))?;
+    // Between questions and answers, only what the operator has to know of.
+    let is_dialogue =
+        matches!(cli.command, Command::LivenessTest(_)) && std::env::var_os("FACEWARDEN_LOG").is_none();
+    let level = cli.log_level.as_deref().or(is_dialogue.then_some("warn"));
+    crate::sys::logging::begin(level).map_err(|e| Failure::new(Exit::Usage, e))?;
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Bench(args) => bench::run(&args),
@@ -131,6 +138,7 @@ pub fn main() -> Outcome {
         Command::Cluster(args) => cluster::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::CalibrateSite(args) => calibrate_site::run(&args),
+        Command::LivenessTest(args) => liveness_test::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),

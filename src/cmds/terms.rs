@@ -214,9 +214,10 @@ fn uncalibrated(model: &str) -> Failure {
     )
 }
 
-fn liveness(liveness: &config::Liveness, is_tested: bool) -> LivenessPolicy {
+/// What passive liveness needs, by the settings; in mode `report` and `off` what it would need.
+pub(super) fn passive_checks(liveness: &config::Liveness, is_tested: bool) -> LivenessChecks {
     let with_model = liveness.mode != LivenessMode::Challenge || liveness.challenge.with_passive;
-    let checks = LivenessChecks {
+    LivenessChecks {
         min_mean: with_model.then_some(liveness.min_mean),
         min_looks: liveness.min_looks,
         min_span: Duration::from_millis(liveness.min_span_ms),
@@ -225,7 +226,11 @@ fn liveness(liveness: &config::Liveness, is_tested: bool) -> LivenessPolicy {
         max_failed_tracks: liveness.max_failed,
         lockout: Duration::from_millis(liveness.lockout_ms),
         is_tested: is_tested || !liveness.require_self_test,
-    };
+    }
+}
+
+fn liveness(liveness: &config::Liveness, is_tested: bool) -> LivenessPolicy {
+    let checks = passive_checks(liveness, is_tested);
     match liveness.mode {
         LivenessMode::Enforce => LivenessPolicy::Enforce(checks),
         LivenessMode::Challenge => LivenessPolicy::Challenge {

@@ -33,6 +33,8 @@ pub(super) fn liveness(config: &Config, found: &mut Findings) {
     if liveness.self_test_file.as_os_str().is_empty() {
         found.error("liveness.self_test_file", "`liveness.self_test_file` is empty", "name a file");
     }
+    found.range("liveness.max_apcer", liveness.max_apcer, (0.0, 1.0));
+    found.range("liveness.max_bpcer", liveness.max_bpcer, (0.0, 1.0));
     let challenge = &liveness.challenge;
     found.range("liveness.challenge.steps", challenge.steps, (2, 8));
     found.range("liveness.challenge.step_timeout_ms", challenge.step_timeout_ms, (1000, 30_000));

@@ -315,6 +315,10 @@ pub struct Liveness {
     pub require_self_test: bool,
     /// Where its result is kept.
     pub self_test_file: PathBuf,
+    /// The self-test is passed only if at most this share of attacks of the worst kind was taken for live, 0..=1.
+    pub max_apcer: f64,
+    /// The self-test is passed only if at most this share of live people was not taken for live, 0..=1.
+    pub max_bpcer: f64,
     /// How the active challenge is put.
     pub challenge: Challenge,
 }
@@ -333,6 +337,8 @@ impl Default for Liveness {
             lockout_ms: 30_000,
             require_self_test: false,
             self_test_file: "/var/lib/facewarden/liveness-test.json".into(),
+            max_apcer: 0.2,
+            max_bpcer: 0.4,
             challenge: Challenge::default(),
         }
     }

@@ -3,6 +3,8 @@
 //! Reading needs no lock, since a file is only ever replaced as a whole. Writers exclude each other by a lock
 //! file. What cannot be read is never taken for "nobody enrolled": it is reported by the name of its file, and
 //! the others stay served. The format is described in `docs/format.md`.
+//!
+//! Beside it, the results of liveness self-tests: one JSON file for all cameras.
 
 mod disk;
 mod error;
@@ -13,6 +15,7 @@ mod format;
 mod gallery;
 mod person;
 mod record;
+mod self_test;
 
 pub use error::{FormatError, StoreError};
 pub use folder::Fingerprint;
@@ -20,3 +23,7 @@ pub use format::{MAX_DIMENSION, MAX_FILE_BYTES, MAX_SOURCE_BYTES, MAX_TEMPLATES,
 pub use gallery::{Loaded, Store};
 pub use person::{Person, RecordId, Template};
 pub use record::{FileProblem, RefusedFile};
+pub use self_test::{
+    AttackKind, Origin, Presentations, SELF_TEST_SCHEMA, SelfTest, SelfTestError, SelfTests, read_self_tests,
+    save_self_test,
+};

@@ -18,6 +18,8 @@ use crate::inference::{Detector, Embedder, LivenessModel, OrtLiveness};
 use crate::sys::process::{resident_bytes, thread_cpu_time};
 use crate::tracking::Tracker;
 use crate::vision::decode::decode;
+use crate::vision::edges::{EdgeMemory, around, enclosure};
+use crate::vision::exposure::overexposed;
 use crate::vision::quality::assess;
 use crate::vision::resize::{Sampling, resize};
 
@@ -75,6 +77,7 @@ pub(super) fn frame(models: &ModelArgs, pictures: &Path) -> Result<Vec<Row>, Fai
     let mut tracker = Tracker::new(tracker_settings(&crate::config::Tracking::default()));
     let gates = super::super::engine::gates(&crate::config::Quality::default());
     let (mut decoded, mut detected, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut edges, mut exposure, mut place) = (Vec::new(), Vec::new(), EdgeMemory::new());
     for n in 0..WARM_RUNS {
         let started = thread_cpu_time();
         let picture = decode(Payload::Jpeg(jpeg.clone())).or_exit(Exit::Internal)?;
@@ -89,6 +92,13 @@ pub(super) fn frame(models: &ModelArgs, pictures: &Path) -> Result<Vec<Row>, Fai
         std::hint::black_box(engine.embedder.embed(&picture, face).or_exit(Exit::Internal)?);
         std::hint::black_box(liveness.judge(&picture, face).or_exit(Exit::Internal)?);
         let end = thread_cpu_time();
+        let found = around(&picture, face.box_in_frame).or_exit(Exit::Internal)?;
+        std::hint::black_box(found.and_then(|found| enclosure(&place.without_place(&found))));
+        let after_edges = thread_cpu_time();
+        std::hint::black_box(overexposed(&picture, face.box_in_frame));
+        let after_exposure = thread_cpu_time();
+        edges.push(milliseconds(after_edges.saturating_sub(end)));
+        exposure.push(milliseconds(after_exposure.saturating_sub(after_edges)));
         decoded.push(milliseconds(after_decode.saturating_sub(started)));
         detected.push(milliseconds(after_detect.saturating_sub(started)));
         whole.push(milliseconds(end.saturating_sub(started)));
@@ -107,6 +117,8 @@ pub(super) fn frame(models: &ModelArgs, pictures: &Path) -> Result<Vec<Row>, Fai
             format!("{:.1} ms CPU", median(whole)),
             "35 ms CPU",
         ),
+        Row::new("720p frame, one face: edges around it", format!("{:.2} ms CPU", median(edges)), ""),
+        Row::new("720p frame, one face: over-exposure", format!("{:.2} ms CPU", median(exposure)), ""),
         Row::new(
             "memory with detector, embedder and liveness loaded",
             megabytes(resident_bytes().unwrap_or(0)),

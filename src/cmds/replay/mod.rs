@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 
-use super::assembly::{self, Models, Surroundings};
+use super::assembly::{self, Minds, Models, Surroundings};
 use super::daemon::pipeline_failure;
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::gallery::{store_failure, warn_of_refused};
@@ -243,7 +243,7 @@ fn decide_again(
         recording: None,
         clock,
     };
-    let parts = assembly::parts((config, &camera), models, decider, surroundings);
+    let parts = assembly::parts((config, &camera), Minds::new(models, decider), surroundings);
     let follower = thread::spawn("follow", move || follow(&seen)).or_exit(Exit::Unavailable)?;
     let running = pipeline::spawn(parts).or_exit(Exit::Unavailable)?;
     running.join(REPLAY_WITHIN).map_err(pipeline_failure)?;

@@ -1,0 +1,171 @@
+//! One presentation: the daemon's own pipeline for a few seconds, or for one recording.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use image::RgbImage;
+
+use super::super::assembly::{self, Minds, Models, Surroundings};
+use super::super::daemon::{GLANCE_MS, pipeline_failure, something_seen};
+use super::super::exit::{Exit, Failure, OrExit};
+use super::super::terms::passive_checks;
+use super::witness::{Outcome, Witness, policy};
+use crate::camera::OpenSource;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Metric};
+use crate::decision::Policy;
+use crate::domain::{Detection, Embedding, LiveScore, ModelDigest, PersonId, Similarity, Threshold};
+use crate::inference::{
+    Detector, Embedder, InferenceError, LivenessModel, OrtDetector, OrtEmbedder, OrtLiveness,
+};
+use crate::matching::{Gallery, GalleryMetric, SharedGallery};
+use crate::pipeline::{self, Announcer, Parts};
+use crate::sys::signals::Shutdown;
+
+/// So soon has a pipeline ended that was told to.
+const END_WITHIN: Duration = Duration::from_secs(10);
+
+/// A model that each presentation's pipeline uses in its turn.
+struct Lent<T>(Arc<Mutex<T>>);
+
+impl<T> Lent<T> {
+    fn new(model: T) -> Self {
+        Self(Arc::new(Mutex::new(model)))
+    }
+
+    fn lend(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+
+    fn with<R>(&self, ask: impl FnOnce(&mut T) -> R) -> R {
+        ask(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<T: Detector> Detector for Lent<T> {
+    fn detect(&mut self, picture: &RgbImage) -> Result<Vec<Detection>, InferenceError> {
+        self.with(|model| model.detect(picture))
+    }
+}
+
+impl<T: Embedder> Embedder for Lent<T> {
+    fn embed(&mut self, picture: &RgbImage, detection: &Detection) -> Result<Embedding, InferenceError> {
+        self.with(|model| model.embed(picture, detection))
+    }
+
+    fn digest(&self) -> ModelDigest {
+        self.with(|model| model.digest())
+    }
+}
+
+impl<T: LivenessModel> LivenessModel for Lent<T> {
+    fn judge(&mut self, picture: &RgbImage, detection: &Detection) -> Result<LiveScore, InferenceError> {
+        self.with(|model| model.judge(picture, detection))
+    }
+}
+
+/// Everything that is the same at each presentation.
+pub(super) struct Stage<'a> {
+    config: &'a Config,
+    detector: Lent<OrtDetector>,
+    embedder: Lent<OrtEmbedder>,
+    liveness: Option<Lent<OrtLiveness>>,
+    /// Nobody is enrolled in it; the embedder is asked all the same, since a track begins anew where the face changes.
+    gallery: SharedGallery,
+    policy: Policy,
+    somebody: (PersonId, Similarity),
+    clock: Arc<dyn Clock>,
+}
+
+/// How long a presentation goes on.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Extent {
+    /// At most so long, of a camera.
+    AtMost(Duration),
+    /// To the end of a recording, every frame of it.
+    ToItsEnd,
+}
+
+impl<'a> Stage<'a> {
+    /// Loads the models.
+    pub(super) fn new(config: &'a Config) -> Result<Self, Failure> {
+        let models = Models::load(config)?;
+        let daemon = models.terms(config, true)?.policy;
+        let any = Threshold::new(0.0).or_exit(Exit::Internal)?;
+        let metric = match models.embedder.spec().metric {
+            Metric::Cosine => GalleryMetric::Cosine,
+            Metric::Euclidean => GalleryMetric::Euclidean,
+        };
+        let dimension = models.embedder.spec().dimension;
+        Ok(Self {
+            config,
+            gallery: SharedGallery::new(Gallery::new(models.embedder.digest(), metric, dimension, &[])),
+            detector: Lent::new(models.detector),
+            embedder: Lent::new(models.embedder),
+            liveness: models.liveness.map(Lent::new),
+            policy: policy(&daemon, passive_checks(&config.liveness, true), any),
+            somebody: (
+                PersonId::new("presented").or_exit(Exit::Internal)?,
+                Similarity::new(1.0).or_exit(Exit::Internal)?,
+            ),
+            clock: Arc::new(SystemClock::new()),
+        })
+    }
+
+    /// The clock that the pipelines go by.
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
+    /// Watches one presentation; `None` if the program is to end.
+    pub(super) fn present(
+        &self,
+        open: OpenSource,
+        extent: Extent,
+        shutdown: &Shutdown,
+    ) -> Result<Option<Outcome>, Failure> {
+        let witness = Witness::new(self.policy.clone(), self.somebody.clone()).or_exit(Exit::Config)?;
+        let sighting = witness.sighting();
+        let begun = self.clock.now();
+        let mut running = pipeline::spawn(self.parts(open, witness, extent)?).or_exit(Exit::Unavailable)?;
+        let is_over = || match extent {
+            Extent::AtMost(most) => self.clock.now().since(begun) >= most || sighting.is_settled(),
+            Extent::ToItsEnd => false,
+        };
+        while !running.is_over() && !is_over() && !shutdown.sleep(Duration::from_millis(GLANCE_MS)) {}
+        running.stop();
+        let stats = running.join(END_WITHIN).map_err(pipeline_failure)?;
+        if shutdown.is_requested() {
+            return Ok(None);
+        }
+        if stats.captured.get() == 0 {
+            return Err(Failure::new(Exit::Unavailable, "no picture came from the camera"));
+        }
+        something_seen(stats)?;
+        Ok(Some(sighting.outcome()))
+    }
+
+    fn parts(&self, open: OpenSource, witness: Witness, extent: Extent) -> Result<Parts, Failure> {
+        let config = self.config;
+        let camera =
+            config.cameras.first().ok_or_else(|| Failure::new(Exit::Config, "no camera is configured"))?;
+        let lend = |model: &Lent<OrtLiveness>| Box::new(model.lend()) as Box<dyn LivenessModel>;
+        let minds = Minds {
+            detector: Box::new(self.detector.lend()),
+            embedder: Box::new(self.embedder.lend()),
+            liveness: self.liveness.as_ref().map(lend),
+            decider: Box::new(witness),
+        };
+        let surroundings = Surroundings {
+            open,
+            keep_all: matches!(extent, Extent::ToItsEnd),
+            gallery: self.gallery.clone(),
+            // What is to be said of a camera or a model is in the log as well.
+            announcer: Announcer::new(self.clock(), Arc::new(|_| ())),
+            view: None,
+            recording: None,
+            clock: self.clock(),
+        };
+        Ok(assembly::parts((config, camera), minds, surroundings))
+    }
+}
