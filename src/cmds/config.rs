@@ -71,7 +71,7 @@ pub fn check(path: &Path, people: Option<usize>) -> Result<String, Failure> {
         out.push_str(&format!("{warning}\n\n"));
     }
     let mut count = warnings.len();
-    if let Some(beyond) = terms.beyond_data(people) {
+    if let Some(beyond) = terms.out_of_reach(people).or_else(|| terms.beyond_data(people)) {
         count += 1;
         out.push_str(&format!("warning: {beyond}\n\n"));
     }

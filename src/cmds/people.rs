@@ -147,7 +147,13 @@ impl PeopleWatch {
                 gallery.skipped()
             ));
         }
-        self.trouble.extend(self.terms.beyond_data(gallery.people()));
+        self.trouble.extend(self.terms.out_of_reach(gallery.people()));
+        // No trouble: events say so of each decision, and `config check` beforehand.
+        if gallery.people() != self.count()
+            && let Some(beyond) = self.terms.beyond_data(gallery.people())
+        {
+            tracing::info!("{beyond}");
+        }
         // A file that was set aside changes the folder and nobody who is served: evidence under way stays good.
         let served = loaded.people.iter().map(|p| (p.id, p.changed, p.templates.len())).collect();
         if self.is_shut || self.served.as_ref() != Some(&served) {

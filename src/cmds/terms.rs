@@ -104,15 +104,21 @@ impl Terms {
         }
     }
 
-    /// A sentence for the operator if the number of people enrolled takes the threshold beyond what was measured.
+    /// A sentence for the operator if nobody can be verified with so many people enrolled.
     #[must_use]
-    pub fn beyond_data(&self, people: usize) -> Option<String> {
-        let Some(needed) = self.policy.acceptance.needed(people) else {
-            return Some(format!(
+    pub fn out_of_reach(&self, people: usize) -> Option<String> {
+        self.policy.acceptance.needed(people).is_none().then(|| {
+            format!(
                 "with {people} people enrolled no similarity keeps `decision.false_match_rate`: nobody is verified; \
                  ask for a higher rate"
-            ));
-        };
+            )
+        })
+    }
+
+    /// A sentence for the operator if so many people enrolled take the threshold beyond what was measured.
+    #[must_use]
+    pub fn beyond_data(&self, people: usize) -> Option<String> {
+        let needed = self.policy.acceptance.needed(people)?;
         needed.is_extrapolated.then(|| {
             format!(
                 "with {people} people enrolled the threshold {} lies beyond what was measured about {}: the curve is \
@@ -130,7 +136,7 @@ impl Terms {
             text.push_str(&format!("  {what:<18} {says}\n"));
         };
         let Some(needed) = self.policy.acceptance.needed(people) else {
-            line("threshold", self.beyond_data(people).unwrap_or_default());
+            line("threshold", self.out_of_reach(people).unwrap_or_default());
             return text;
         };
         let source = match needed.false_match_rate {
