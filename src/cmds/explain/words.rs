@@ -144,7 +144,7 @@ fn looks(detail: &MatchDetail) -> String {
         all if all == detail.observations => "all of them".to_owned(),
         some => format!("{some} of them"),
     };
-    format!("{good}{over}; {agreeing} most like that person")
+    format!("{good}{over}; {agreeing} most like the same person")
 }
 
 fn similarity(detail: &MatchDetail) -> String {

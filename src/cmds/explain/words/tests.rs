@@ -67,7 +67,7 @@ Ada Lovelace was verified: the looks together are alike enough, and nothing spok
   camera      door, track 3
   picture     2026-11-23T19:25:23.341Z, the newest that it rests on
   decided     2026-11-23T19:25:23.378Z, 37 ms later
-  looks       3 good ones over 400 ms; all of them most like that person
+  looks       3 good ones over 400 ms; all of them most like the same person
   similarity  0.750, 0.338 above what was needed
   threshold   0.412, so that at most one in 10,000 strangers' visits is granted, with 3 people enrolled
   second best 0.310, 0.440 behind
@@ -113,7 +113,7 @@ Somebody who resembles Ada Lovelace was not let in: the challenge was not follow
   camera      door, track 3
   picture     2026-11-23T19:25:23.341Z, the newest that it rests on
   decided     2026-11-23T19:25:30.341Z, 7.0 s later
-  looks       12 good ones, the newest 1 over 0 ms; 11 of them most like that person
+  looks       12 good ones, the newest 1 over 0 ms; 11 of them most like the same person
   similarity  0.400, 0.012 below what was needed
   threshold   0.412, set by hand, as `decision.min_similarity`
   liveness    not judged, enforced, together with a challenge
