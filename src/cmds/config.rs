@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::exit::{Exit, Failure, Outcome};
+use super::liveness_test::untested;
 use super::terms::{Terms, embedder_of, enrolled};
 use crate::config::{Config, default_yaml, json_schema};
 
@@ -71,9 +72,10 @@ pub fn check(path: &Path, people: Option<usize>) -> Result<String, Failure> {
         out.push_str(&format!("{warning}\n\n"));
     }
     let mut count = warnings.len();
-    if let Some(beyond) = terms.out_of_reach(people).or_else(|| terms.beyond_data(people)) {
+    let beyond = terms.out_of_reach(people).or_else(|| terms.beyond_data(people));
+    for message in beyond.into_iter().chain(untested(&config)?) {
         count += 1;
-        out.push_str(&format!("warning: {beyond}\n\n"));
+        out.push_str(&format!("warning: {message}\n\n"));
     }
     let tail = match count {
         0 => String::new(),
@@ -143,6 +145,19 @@ mod tests {
             |text: &str| strict(text).replace("allow_extrapolation: false", "allow_extrapolation: true");
         let text = checked(told).unwrap();
         assert!(text.starts_with("warning: ") && text.contains("DRAWN ON"), "{text}");
+    }
+
+    #[test]
+    fn a_self_test_that_is_asked_for_and_missing_is_said() {
+        let text = checked(|text| {
+            let text = text.replace("require_self_test: false", "require_self_test: true");
+            text.replace("self_test_file: /var/lib/facewarden", "self_test_file: /nonexistent")
+        });
+        let text = text.unwrap();
+        assert!(
+            text.starts_with("warning: nobody is verified, because") && text.contains("liveness-test"),
+            "{text}"
+        );
     }
 
     #[test]
