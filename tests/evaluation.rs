@@ -5,27 +5,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    #[track_caller]
-    fn code(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "\nout: {}\nerr: {}", self.out, self.err);
-        self
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap()
-    }
-}
+use super::support::Ran;
 
 /// A folder with pictures by person, and a cache of its own.
 struct Site(tempfile::TempDir);
@@ -55,19 +39,9 @@ impl Site {
 
     /// Runs the program in the folder, with its cache there.
     fn run(&self, arguments: &[&str]) -> Ran {
-        let output = Command::new(env!("CARGO_BIN_EXE_facewarden"))
-            .args(arguments)
-            .current_dir(self.0.path())
-            .stdin(Stdio::null())
-            .env_remove("FACEWARDEN_MODELS")
-            .env("XDG_CACHE_HOME", self.path("cache"))
-            .output()
-            .unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        let ran =
-            Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) };
-        assert!(!ran.err.contains("panicked"), "{}", ran.err);
-        ran
+        let mut command = Command::new(env!("CARGO_BIN_EXE_facewarden"));
+        command.args(arguments).current_dir(self.0.path()).env("XDG_CACHE_HOME", self.path("cache"));
+        Ran::of(&mut command)
     }
 
     fn cache_files(&self) -> Vec<PathBuf> {

@@ -6,40 +6,15 @@ use std::fs;
 use std::io::Cursor;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use image::{DynamicImage, ImageFormat, RgbImage};
 use serde_json::Value;
 
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
+use super::support::Ran;
 
 fn facewarden<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_facewarden"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .env_remove("FACEWARDEN_MODELS")
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    let ran = Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) };
-    assert!(!ran.err.contains("panicked"), "{}", ran.err);
-    ran
-}
-
-impl Ran {
-    #[track_caller]
-    fn code(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "\nout: {}\nerr: {}", self.out, self.err);
-        self
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap()
-    }
+    Ran::of(Command::new(env!("CARGO_BIN_EXE_facewarden")).args(arguments))
 }
 
 fn picture(name: &str) -> PathBuf {

@@ -39,7 +39,7 @@ impl Models {
     /// If ONNX Runtime or a model is missing or wrong.
     pub(super) fn load(config: &Config) -> Result<Self, Failure> {
         start_runtime(config.models.runtime_library.as_deref()).or_exit(Exit::Unavailable)?;
-        let folders = config.models.folder.clone().map_or_else(ModelFolders::usual, ModelFolders::only);
+        let folders = ModelFolders::or_usual(config.models.folder.clone());
         let options = DetectorOptions {
             max_side_px: config.detection.max_side_px,
             min_score: config.detection.min_score,

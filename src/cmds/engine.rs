@@ -44,7 +44,7 @@ impl ModelArgs {
     /// Where models are looked for.
     #[must_use]
     pub fn folders(&self) -> ModelFolders {
-        self.models_dir.clone().map_or_else(ModelFolders::usual, ModelFolders::only)
+        ModelFolders::or_usual(self.models_dir.clone())
     }
 }
 

@@ -243,7 +243,7 @@ struct Models {
 
 impl Models {
     fn known(args: &Args) -> Self {
-        let folders = args.models_dir.clone().map_or_else(ModelFolders::usual, ModelFolders::only);
+        let folders = ModelFolders::or_usual(args.models_dir.clone());
         let digest = |name: &str| {
             let (_, manifest) = folders.manifest(name).map_err(|e| e.to_string())?;
             match manifest.role {

@@ -260,7 +260,7 @@ fn liveness(liveness: &config::Liveness, is_tested: bool) -> LivenessPolicy {
 /// # Errors
 /// If it is missing, faulty, or of another kind of model.
 pub fn embedder_of(config: &Config) -> Result<config::Manifest, Failure> {
-    let folders = config.models.folder.clone().map_or_else(ModelFolders::usual, ModelFolders::only);
+    let folders = ModelFolders::or_usual(config.models.folder.clone());
     let (_, manifest) = folders.manifest(&config.models.embedder).map_err(model_failure)?;
     if matches!(manifest.role, config::Role::Embedder(_)) {
         return Ok(manifest);

@@ -18,8 +18,6 @@ pub const MAX_LIVENESS_FAILURES: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Gathering {
     pub looks: Looks,
-    /// When the first look was handed in.
-    pub since: Moment,
     /// It is given up then; `None` while a challenge, which has its own times, is under way.
     pub deadline: Option<Moment>,
     /// When the track was first seen at all.
@@ -71,7 +69,6 @@ impl Gathering {
     pub(super) fn new(now: Moment) -> Self {
         Self {
             looks: Looks::default(),
-            since: now,
             deadline: None,
             first_seen: now,
             last_seen: now,
@@ -107,7 +104,6 @@ impl Gathering {
             return Next::Wait;
         }
         if self.deadline.is_none() && matches!(self.trial, Trial::None) {
-            self.since = now;
             self.deadline = Some(Moment(now.0.saturating_add(policy.give_up_after)));
         }
         self.last_seen = self.last_seen.max(now);

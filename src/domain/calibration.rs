@@ -149,12 +149,7 @@ impl Calibration {
                 a * (1.0 - part) + b * part
             }
         };
-        Estimate {
-            rate: between(before.rate, after.rate),
-            low: between(before.low, after.low),
-            high: between(before.high, after.high),
-            is_extrapolated: false,
-        }
+        measured(before, after, between)
     }
 
     /// How often one comparison of two pictures of one person stays below `similarity`; linear between points.
@@ -170,12 +165,7 @@ impl Calibration {
         }
         let (before, after, part) = segment(curve, similarity);
         let between = |a: f64, b: f64| a * (1.0 - part) + b * part;
-        Estimate {
-            rate: between(before.rate, after.rate),
-            low: between(before.low, after.low),
-            high: between(before.high, after.high),
-            is_extrapolated: false,
-        }
+        measured(before, after, between)
     }
 
     /// The lowest similarity at which the false match rate of one comparison is no more than `rate`; `None` if even
@@ -199,6 +189,16 @@ impl Calibration {
         let threshold = enough as f32;
         Threshold::new(if f64::from(threshold) < enough { threshold.next_up() } else { threshold }.min(1.0))
             .ok()
+    }
+}
+
+/// What lies between two measured points, with its interval.
+fn measured(before: RatePoint, after: RatePoint, between: impl Fn(f64, f64) -> f64) -> Estimate {
+    Estimate {
+        rate: between(before.rate, after.rate),
+        low: between(before.low, after.low),
+        high: between(before.high, after.high),
+        is_extrapolated: false,
     }
 }
 

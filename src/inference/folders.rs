@@ -16,6 +16,12 @@ impl ModelFolders {
         Self(vec![folder])
     }
 
+    /// Only this folder where one is named, else [`ModelFolders::usual`].
+    #[must_use]
+    pub fn or_usual(folder: Option<PathBuf>) -> Self {
+        folder.map_or_else(Self::usual, Self::only)
+    }
+
     /// The folder that the `FACEWARDEN_MODELS` variable names, and nothing else if it is set; otherwise `models/`
     /// beside the program, the `models/` folder of the checkout that the program was built in,
     /// `~/.local/share/facewarden/models`, and `/usr/lib/facewarden/models`.

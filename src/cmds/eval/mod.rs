@@ -24,9 +24,9 @@ use report::{Accuracy, Report};
 
 pub(crate) use dataset::PairList;
 pub(crate) use dataset::read_pairs;
-pub(crate) use embed::{Embedded, Options, embed_all};
+pub(crate) use embed::{Embedded, Options, embed_all, threads};
 pub(crate) use pairs::{ListScores, score, similarity};
-pub(crate) use recipe::embedder_manifest;
+pub(crate) use recipe::{embedder_manifest, main_face};
 
 /// The false accept rates that are reported.
 const LEVELS: [f64; 4] = [1e-2, 1e-3, 1e-4, 1e-5];

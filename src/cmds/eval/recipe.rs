@@ -92,7 +92,7 @@ pub(super) fn embed(
 /// By the custom of the data sets, the face that counts is large and near the middle: its area, less twice the square
 /// of its distance from there.
 #[expect(clippy::cast_precision_loss, reason = "sides of pictures are small numbers")]
-fn main_face(faces: &[Detection], (width, height): (u32, u32)) -> Option<&Detection> {
+pub(crate) fn main_face(faces: &[Detection], (width, height): (u32, u32)) -> Option<&Detection> {
     let middle = Point::new(width as f32 / 2.0, height as f32 / 2.0);
     let weight =
         |d: &Detection| d.box_in_frame.area() - 2.0 * d.box_in_frame.centre().distance(middle).powi(2);

@@ -50,7 +50,7 @@ struct Subject<'a> {
 pub(super) fn fingerprint(config: &Config) -> Result<String, Failure> {
     let camera =
         config.cameras.first().ok_or_else(|| Failure::new(Exit::Config, "no camera is configured"))?;
-    let folders = config.models.folder.clone().map_or_else(ModelFolders::usual, ModelFolders::only);
+    let folders = ModelFolders::or_usual(config.models.folder.clone());
     let manifest = |name: &str| -> Result<Manifest, Failure> {
         folders.manifest(name).map(|(_, manifest)| manifest).map_err(model_failure)
     };

@@ -7,6 +7,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{RgbImage, imageops};
 
 use super::super::super::engine::{Engine, ModelArgs, read_photo};
+use super::super::super::eval::{main_face, threads};
 use super::super::super::exit::{Exit, Failure, OrExit};
 use super::dice::Dice;
 use crate::domain::{Calibration, Detection, Embedding, Quality};
@@ -106,7 +107,7 @@ pub(super) fn film(
     gates: &Gates,
     subjects: &[Subject],
 ) -> Result<(Filmed, Option<Calibration>), Failure> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads();
     let parts: Vec<Result<(Filmed, Option<Calibration>), Failure>> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|worker| {
@@ -177,14 +178,9 @@ impl Studio {
         Ok(())
     }
 
-    /// By the custom of such photos, the face that counts is large and near the middle.
     fn face(&mut self, picture: &RgbImage) -> Result<Option<Detection>, Failure> {
         let faces = self.engine.detector.detect(picture).or_exit(Exit::Internal)?;
-        #[expect(clippy::cast_precision_loss, reason = "sides of pictures are small numbers")]
-        let middle = crate::domain::Point::new(picture.width() as f32 / 2.0, picture.height() as f32 / 2.0);
-        let weight =
-            |d: &Detection| d.box_in_frame.area() - 2.0 * d.box_in_frame.centre().distance(middle).powi(2);
-        Ok(faces.into_iter().max_by(|a, b| weight(a).total_cmp(&weight(b))))
+        Ok(main_face(&faces, picture.dimensions()).copied())
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::engine::ModelArgs;
+use super::super::eval::threads;
 use super::super::exit::{Exit, Failure};
 use super::Row;
 use crate::decision::{Acceptance, tries};
@@ -18,7 +19,7 @@ use crate::matching::{Pool, SAME_FACE};
 use crate::pipeline::most_looks;
 use dice::Dice;
 use film::{Filmed, Look, Subject, Visit};
-use rules::{Prepared, RULES, Seen, pooled, sequential};
+use rules::{Prepared, RULES, Seen, sequential, weighted};
 
 /// Looks that the rules are compared on.
 const LOOKS: usize = 5;
@@ -111,10 +112,9 @@ fn compare(filmed: &Filmed, subjects: &[Subject], calibration: &Calibration) -> 
 
 /// What each rule gives for each visit and each template, on all cores.
 fn score(visits: &[&Visit], templates: &[(usize, Embedding)], calibration: &Calibration) -> Vec<Scores> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let parts: Vec<Vec<Scores>> = std::thread::scope(|scope| {
         let workers: Vec<_> = visits
-            .chunks(visits.len().div_ceil(threads).max(1))
+            .chunks(visits.len().div_ceil(threads()).max(1))
             .map(|visits| {
                 scope.spawn(move || {
                     let mut scores = vec![Scores::default(); RULES.len()];
@@ -149,8 +149,7 @@ fn each_template(looks: &[Look], templates: &[(usize, Embedding)], mut show: imp
     for (subject, template) in templates {
         let similarities: Vec<f32> =
             looks.iter().map(|look| dot(look.embedding.values(), template.values())).collect();
-        let lengths = &visit.weighted_lengths;
-        show(*subject, &Seen { similarities: &similarities, lengths, visit: &visit });
+        show(*subject, &Seen { similarities: &similarities, visit: &visit });
     }
 }
 
@@ -167,7 +166,7 @@ fn to_decision(
         let own: Vec<_> =
             templates.iter().filter(|(subject, _)| *subject == visit.subject).cloned().collect();
         each_template(&visit.looks[..LOOKS], &own, |_, seen| {
-            let pooled = pooled(seen.similarities, &seen.visit.weights, seen.lengths);
+            let pooled = weighted(seen);
             let first = pooled.iter().skip(1).position(|similarity| *similarity >= threshold);
             taken[first.map_or(0, |at| at + 2)] += 1;
         });
@@ -258,7 +257,7 @@ fn strangers(filmed: &Filmed, calibration: &Calibration) -> Vec<Row> {
 fn is_granted(visit: &Visit, gallery: &[(usize, Embedding)], threshold: f32, margin: f32) -> bool {
     let mut best = vec![(-1.0_f32, -1.0_f32); visit.looks.len()];
     each_template(&visit.looks, gallery, |_, seen| {
-        let pooled = pooled(seen.similarities, &seen.visit.weights, seen.lengths);
+        let pooled = weighted(seen);
         for ((first, second), similarity) in best.iter_mut().zip(pooled) {
             if similarity > *first {
                 (*second, *first) = (*first, similarity);

@@ -8,8 +8,6 @@ use super::film::Look;
 pub(super) struct Seen<'v> {
     /// Similarity of each look to the template.
     pub similarities: &'v [f32],
-    /// For the looks up to each: length of their weighted sum over the sum of weights.
-    pub lengths: &'v [f32],
     pub visit: &'v Prepared,
 }
 
@@ -18,10 +16,10 @@ pub(super) struct Prepared {
     /// Quality of each look.
     quality: Vec<f32>,
     /// Weight of each look in the weighted mean: strength squared.
-    pub weights: Vec<f32>,
+    weights: Vec<f32>,
     /// Lengths of the plain and of the weighted sums of the looks up to each.
-    pub plain_lengths: Vec<f32>,
-    pub weighted_lengths: Vec<f32>,
+    plain_lengths: Vec<f32>,
+    weighted_lengths: Vec<f32>,
 }
 
 impl Prepared {
@@ -68,21 +66,23 @@ pub(super) const RULES: [Rule; 9] = [
         let ones = vec![1.0; seen.similarities.len()];
         pooled(seen.similarities, &ones, &seen.visit.plain_lengths).pop().unwrap_or(-1.0)
     }),
-    ("weighted mean of embeddings", |seen, _| {
-        pooled(seen.similarities, &seen.visit.weights, seen.lengths).pop().unwrap_or(-1.0)
-    }),
+    ("weighted mean of embeddings", |seen, _| weighted(seen).pop().unwrap_or(-1.0)),
     ("the same, from the 2nd look on (in use)", |seen, _| sequential(seen)),
 ];
 
 /// The highest that the weighted mean reaches from the second look on: what a sequential test goes by.
 pub(super) fn sequential(seen: &Seen) -> f32 {
-    let pooled = pooled(seen.similarities, &seen.visit.weights, seen.lengths);
-    pooled.into_iter().skip(1).fold(-1.0, f32::max)
+    weighted(seen).into_iter().skip(1).fold(-1.0, f32::max)
+}
+
+/// Similarity of the weighted mean of the looks up to each.
+pub(super) fn weighted(seen: &Seen) -> Vec<f32> {
+    pooled(seen.similarities, &seen.visit.weights, &seen.visit.weighted_lengths)
 }
 
 /// Similarity of the mean of the looks up to each: a mean of unit vectors is compared by its direction, so that only
 /// its length is needed beside the looks' own similarities.
-pub(super) fn pooled(similarities: &[f32], weights: &[f32], lengths: &[f32]) -> Vec<f32> {
+fn pooled(similarities: &[f32], weights: &[f32], lengths: &[f32]) -> Vec<f32> {
     let mut sum = 0.0;
     let terms = similarities.iter().zip(weights).zip(lengths);
     terms
