@@ -4,6 +4,7 @@
 mod form;
 mod manifests;
 mod meaning;
+mod telling;
 
 use facewarden::config::{Config, ConfigError, Manifest, default_yaml};
 use proptest::prelude::*;
@@ -106,7 +107,7 @@ fn messages_hold_no_control_characters() {
 
 #[test]
 fn many_errors_are_cut_short() {
-    let hook = "    - argv: [unlock]\n      kinds: [a, b, c, d, e, f, g, h, i, j]\n";
+    let hook = "    - argv: [unlock]\n      only: { kinds: [a, b, c, d, e, f, g, h, i, j] }\n";
     let text = with_camera(&format!("events:\n  hooks:\n{}", hook.repeat(20)));
     assert!(text.ends_with("= mend these first") && text.contains("error: and 170 more"), "{text}");
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod rig;
 mod self_test;
+mod telling;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -93,8 +94,10 @@ fn sigterm_drains_and_ends_it() {
 fn a_second_sigint_does_not_wait_for_a_hook_that_hangs() {
     let rig = Rig::new(&AGAIN_AND_AGAIN);
     let hook = rig.script("hang", "touch \"$(dirname \"$0\")/hangs\"; exec sleep 60");
-    let events =
-        format!("events: {{ hooks: [{{ argv: [\"{}\"], kinds: [service.started] }}] }}", text(&hook));
+    let events = format!(
+        "events: {{ hooks: [{{ argv: [\"{}\"], only: {{ kinds: [service.started] }} }}] }}",
+        text(&hook)
+    );
     let mut daemon = rig.watch(&events);
     eventually("the hook", || rig.path("hangs").exists());
     assert!(daemon.told().starts_with("READY=1"));

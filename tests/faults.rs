@@ -18,7 +18,7 @@ use facewarden::inference::{
     Detector, Embedder, InferenceError, LivenessModel, ScriptedDetector, ScriptedEmbedder,
 };
 use facewarden::pipeline::{PipelineError, Running, Seen};
-use facewarden::sinks::{Fanout, ScriptedSink};
+use facewarden::sinks::{Fanout, ScriptedSink, notices};
 use facewarden::sys::thread::ThreadError;
 use image::RgbImage;
 
@@ -221,7 +221,9 @@ fn a_stuck_sink_delays_neither_the_frames_nor_the_others() {
         Ok(())
     });
     let (quick, delivered) = ScriptedSink::new("quick");
-    let fanout = Arc::new(Fanout::with_queue_length(vec![Box::new(slow), Box::new(quick)], 2).unwrap());
+    let fanout = Arc::new(
+        Fanout::new(vec![Box::new(slow.with_queue_length(2)), Box::new(quick)], notices().0).unwrap(),
+    );
     let out = Arc::clone(&fanout);
     let door = Door { also: Some(Arc::new(move |event| out.send(event))), ..Door::new() };
     let visits = (0..8).flat_map(|n| {

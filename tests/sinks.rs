@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use facewarden::clock::{Clock, Moment, SystemClock, WallTime};
-use facewarden::config::Hook;
+use facewarden::config::{Backoff, Hook, Only};
 use facewarden::domain::{
     Event, EventKind, MatchDetail, PersonId, Reason, SCHEMA, Similarity, Threshold, TrackId,
 };
-use facewarden::sinks::{EventLog, Fanout, HookSink, MAX_WAITING, ScriptedSink, Sink};
+use facewarden::sinks::{EventLog, Fanout, Fate, HookSink, MAX_WAITING, ScriptedSink, Sink, notices};
 
 const LONG: Duration = Duration::from_secs(30);
 
-fn wall(seconds: i64) -> WallTime {
+pub(crate) fn wall(seconds: i64) -> WallTime {
     WallTime(jiff::Timestamp::from_second(1_700_000_000 + seconds).unwrap())
 }
 
@@ -32,7 +32,7 @@ fn notice(number: u64) -> Event {
     event(number, EventKind::Degraded { message: format!("number {number}") })
 }
 
-fn detail() -> MatchDetail {
+pub(crate) fn detail() -> MatchDetail {
     MatchDetail {
         camera: "front door".parse().unwrap(),
         track: TrackId(7),
@@ -53,9 +53,9 @@ fn detail() -> MatchDetail {
     }
 }
 
-fn verified(number: u64, expires_at: WallTime) -> Event {
+pub(crate) fn verified(number: u64, expires_at: WallTime) -> Event {
     let person = PersonId::new("Zoë $(reboot); \"x\"").unwrap();
-    event(number, EventKind::Verified { person, expires_at, detail: detail() })
+    event(number, EventKind::Verified { person, expires_at, expired: false, detail: detail() })
 }
 
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
@@ -66,59 +66,7 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-// ---- event log ----
-
-#[test]
-fn the_log_has_one_event_a_line_and_is_private() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("events.jsonl");
-    let events = [verified(1, wall(9)), notice(2)];
-    for event in &events {
-        // Opened twice: what is there is kept.
-        EventLog::open(&path).unwrap().deliver(event).unwrap();
-    }
-    let text = fs::read_to_string(&path).unwrap();
-    let read: Vec<Event> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(read, events);
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-}
-
-#[test]
-fn a_line_that_a_crash_cut_off_does_not_swallow_the_next() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("events.jsonl");
-    fs::write(&path, "{\"schema\":1,\"id").unwrap();
-    let mut log = EventLog::open(&path).unwrap();
-    log.deliver(&notice(1)).unwrap();
-    log.deliver(&notice(2)).unwrap();
-    let text = fs::read_to_string(&path).unwrap();
-    let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines.len(), 3, "{text}");
-    assert_eq!(serde_json::from_str::<Event>(lines[1]).unwrap(), notice(1));
-}
-
-#[test]
-fn a_log_that_was_moved_away_is_begun_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let (path, old) = (folder.path().join("events.jsonl"), folder.path().join("events.jsonl.1"));
-    let mut log = EventLog::open(&path).unwrap();
-    log.deliver(&notice(1)).unwrap();
-    fs::rename(&path, &old).unwrap();
-    log.deliver(&notice(2)).unwrap();
-    fs::remove_file(&path).unwrap();
-    log.deliver(&notice(3)).unwrap();
-    assert!(fs::read_to_string(&old).unwrap().contains("number 1"));
-    assert_eq!(serde_json::from_str::<Event>(&fs::read_to_string(&path).unwrap()).unwrap(), notice(3));
-}
-
-#[test]
-fn a_log_that_cannot_be_written_is_an_error_that_names_the_event() {
-    let mut log = EventLog::open(Path::new("/dev/full")).unwrap();
-    let error = log.deliver(&notice(1)).unwrap_err();
-    assert!(!error.gone, "there may be room again later");
-    assert!(error.message.contains(&notice(1).id.to_string()), "{error}");
-    assert!(EventLog::open(Path::new("/nonexistent/events.jsonl")).is_err());
-}
+// ---- event log: files are tested in log.rs ----
 
 /// Runs this very test again as a process of its own, and stops reading its output.
 #[test]
@@ -126,10 +74,10 @@ fn a_closed_standard_output_is_an_error_and_no_panic() {
     const CHILD: &str = "FACEWARDEN_TEST_STDOUT";
     const GONE: i32 = 42;
     if std::env::var_os(CHILD).is_some() {
-        let mut log = EventLog::open(Path::new("-")).unwrap();
+        let mut log = EventLog::stdout().unwrap();
         loop {
             if let Err(error) = log.deliver(&notice(1)) {
-                std::process::exit(if error.gone { GONE } else { 1 });
+                std::process::exit(if error.fate == Fate::Gone { GONE } else { 1 });
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -157,7 +105,8 @@ fn a_stuck_sink_delays_no_other_and_loses_only_its_own_events() {
         Ok(())
     });
     let (quick, quick_got) = ScriptedSink::new("quick");
-    let fanout = Fanout::with_queue_length(vec![Box::new(stuck), Box::new(quick)], 4).unwrap();
+    let fanout =
+        Fanout::new(vec![Box::new(stuck.with_queue_length(4)), Box::new(quick)], notices().0).unwrap();
     for number in 0..20 {
         fanout.send(notice(number));
         eventually("the quick sink", || quick_got.events().len() as u64 == number + 1);
@@ -187,7 +136,7 @@ fn a_sink_that_panics_takes_nobody_with_it() {
             },
         );
     let (good, good_got) = ScriptedSink::new("good");
-    let fanout = Fanout::new(vec![Box::new(broken), Box::new(failing), Box::new(good)]).unwrap();
+    let fanout = Fanout::new(vec![Box::new(broken), Box::new(failing), Box::new(good)], notices().0).unwrap();
     for number in 1..=4 {
         fanout.send(notice(number));
     }
@@ -220,7 +169,7 @@ fn closing_delivers_what_waits_and_has_a_deadline() {
         std::thread::sleep(Duration::from_millis(600));
         Ok(())
     });
-    let fanout = Fanout::new(vec![Box::new(stuck), Box::new(slow), Box::new(lazy)]).unwrap();
+    let fanout = Fanout::new(vec![Box::new(stuck), Box::new(slow), Box::new(lazy)], notices().0).unwrap();
     (0..10).for_each(|number| fanout.send(notice(number)));
     assert_eq!(fanout.close(Duration::from_secs(2)), ["stuck"]);
     assert!(clock.now() < Moment(Duration::from_secs(8)), "{:?}", clock.now());
@@ -229,14 +178,43 @@ fn closing_delivers_what_waits_and_has_a_deadline() {
     assert!(lazy_got.events().len() < 10);
 }
 
+#[test]
+fn what_may_go_well_later_is_tried_again_and_said_once() {
+    let (failures, (say, said)) = (AtomicU64::new(0), notices());
+    let (full, delivered) = ScriptedSink::with_script("full", move |_| {
+        // As a disk that is full for a moment.
+        if failures.fetch_add(1, Ordering::Relaxed) < 3 { Err("no room".to_owned()) } else { Ok(()) }
+    });
+    let soon = Fate::Later { after: Some(Duration::from_millis(10)) };
+    let fanout = Fanout::new(vec![Box::new(full.with_fate(soon))], say).unwrap();
+    (1..=5).for_each(|number| fanout.send(notice(number)));
+    eventually("all of it", || delivered.events().len() == 5);
+    assert_eq!(delivered.events(), (1..=5).map(notice).collect::<Vec<_>>());
+    let said: Vec<String> = said.try_iter().collect();
+    assert_eq!(said, ["full: no room; events for it wait in memory and are tried again"]);
+    assert_eq!(fanout.states()[0].failed, 0);
+
+    // The end does not wait for it.
+    let (full, delivered) = ScriptedSink::with_script("full", |_| Err("no room".to_owned()));
+    let later = Fate::Later { after: Some(LONG) };
+    let fanout = Fanout::new(vec![Box::new(full.with_fate(later))], notices().0).unwrap();
+    fanout.send(notice(1));
+    assert_eq!(fanout.close(Duration::from_millis(500)), Vec::<String>::new());
+    assert!(delivered.events().is_empty() && delivered.is_closed());
+}
+
 // ---- hook ----
 
 fn hook(script: &str, path: &Path) -> Hook {
+    let argv = ["/bin/sh", "-c", script, path.to_str().unwrap()].map(str::to_owned).to_vec();
     Hook {
-        argv: ["/bin/sh", "-c", script, path.to_str().unwrap()].map(str::to_owned).to_vec(),
-        kinds: vec!["match.verified".into(), "match.rejected".into(), "service.degraded".into()],
+        only: Only {
+            kinds: Some(vec!["match.verified".into(), "match.rejected".into(), "service.degraded".into()]),
+            ..Only::default()
+        },
         timeout_ms: 20_000,
         max_parallel: 1,
+        ..Hook::new(argv)
     }
 }
 
@@ -414,11 +392,77 @@ fn a_hook_that_cannot_be_run_is_said_so() {
     }
     let none = Hook { max_parallel: 0, ..bad(&["/bin/true"]) };
     assert!(HookSink::new(&none, Arc::new(SystemClock::new())).is_err());
-    for program in ["/nonexistent/unlock", "/etc/passwd", "/bin/false"] {
+    let folder = tempfile::tempdir().unwrap();
+    let (open, broken) = (folder.path().join("open"), folder.path().join("broken"));
+    for (path, mode) in [(&open, 0o757), (&broken, 0o755)] {
+        fs::write(path, "#!/nonexistent/shell\n").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    for (program, why) in [
+        ("/nonexistent/unlock", "No such file"),
+        ("/etc/passwd", "chmod +x"),
+        ("/etc", "chmod +x"),
+        (open.to_str().unwrap(), "chmod o-w"),
+    ] {
+        let error = HookSink::new(&bad(&[program]), Arc::new(SystemClock::new())).unwrap_err();
+        assert!(error.message.contains(why), "{error}");
+    }
+    for program in [broken.to_str().unwrap(), "/bin/false"] {
         let mut sink = sink(&bad(&[program]));
         let stats = sink.stats();
         sink.deliver(&notice(1)).unwrap();
         sink.close(LONG);
         assert_eq!((count(&stats.failed), count(&stats.succeeded)), (1, 0), "{program}");
     }
+}
+
+#[test]
+fn a_hook_is_run_again_for_the_exit_codes_that_ask_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs");
+    // The third run of an event succeeds; the event is the same each time.
+    let script = r#"cat >> "$0"; test "$(grep -c . "$0")" -ge 3 || exit 75"#;
+    let again = Hook {
+        retry_exit_codes: vec![75],
+        attempts: 5,
+        backoff: Backoff { first_ms: 10, max_ms: 20 },
+        ..hook(script, &path)
+    };
+    let mut sink = sink(&again);
+    let stats = sink.stats();
+    sink.deliver(&notice(1)).unwrap();
+    eventually("the third run", || count(&stats.succeeded) == 1);
+    assert_eq!((count(&stats.failed), count(&stats.retried)), (2, 2));
+    let lines: Vec<String> = fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
+    assert!(lines.len() == 3 && lines.iter().all(|line| line == &lines[0]), "{lines:?}");
+
+    // Other codes do not ask for it, and there is an end to it.
+    for (script, runs) in [("echo >> \"$0\"; exit 1", 1), ("echo >> \"$0\"; exit 75", 5)] {
+        let path = folder.path().join(runs.to_string());
+        let mut sink = self::sink(&Hook { argv: hook(script, &path).argv, ..again.clone() });
+        let stats = sink.stats();
+        sink.deliver(&notice(1)).unwrap();
+        eventually("all runs", || count(&stats.failed) == runs);
+        sink.close(LONG);
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count() as u64, runs);
+    }
+}
+
+#[test]
+fn a_hook_is_started_no_more_often_than_it_may_be_and_the_end_waits_for_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs");
+    let limited = Hook { max_per_minute: Some(3), max_parallel: 2, ..hook("echo >> \"$0\"", &path) };
+    let mut sink = sink(&limited);
+    let stats = sink.stats();
+    for number in 0..5 {
+        sink.deliver(&notice(number)).unwrap();
+    }
+    eventually("three runs", || count(&stats.succeeded) == 3);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
+    let clock = SystemClock::new();
+    sink.close(Duration::from_millis(600));
+    assert!(clock.now() < Moment(LONG), "the minute was waited for");
+    assert_eq!((count(&stats.succeeded), count(&stats.dropped)), (3, 2));
 }

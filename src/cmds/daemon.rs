@@ -9,6 +9,7 @@ use super::assembly::{self, Minds, Models, Surroundings};
 use super::exit::{Exit, Failure, OrExit};
 use super::liveness_test::untested;
 use super::people::PeopleWatch;
+use super::telling::Telling;
 use crate::camera::{SourceError, opener};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Speed};
@@ -16,7 +17,7 @@ use crate::decision::EvidenceDecider;
 use crate::domain::EventKind;
 use crate::inference::Embedder as _;
 use crate::pipeline::{self, Announcer, PipelineError, Running, Seen, Stats, Verdicts};
-use crate::sinks::{EventLog, Fanout, HookSink, Sink};
+use crate::sinks::{Fate, Sink, SinkError};
 use crate::sys::signals::{Shutdown, Wake};
 use crate::sys::{notify, process};
 
@@ -56,8 +57,9 @@ pub fn watch(config: &Config, extras: Extras, shutdown: &Shutdown) -> Result<Arc
     let random = Box::new(rand::random::<u64>);
     let decider = EvidenceDecider::new(terms.policy.clone(), random).or_exit(Exit::Config)?;
     let mut people = PeopleWatch::open(&config.gallery, &models.embedder, terms)?;
-    let fanout = Arc::new(Fanout::new(sinks(config, extras.sinks, &clock)?).or_exit(Exit::Unavailable)?);
-    let out = Arc::clone(&fanout);
+    let cameras = [camera.id.clone()];
+    let telling = Arc::new(Telling::open(&config.events, &cameras, extras.sinks, &clock)?);
+    let out = Arc::clone(&telling);
     let announcer = Announcer::new(Arc::clone(&clock), Arc::new(move |event| out.send(event)));
     people.report(&announcer);
     if let Some(message) = untested {
@@ -89,7 +91,11 @@ pub fn watch(config: &Config, extras: Extras, shutdown: &Shutdown) -> Result<Arc
         notify::ready("watching").or_exit(Exit::Internal)?;
     }
 
-    let reason = wait_for_end(&running, shutdown, &mut people, &announcer, &fanout);
+    let end = wait_for_end(&running, shutdown, &mut people, &announcer, &telling);
+    let (reason, defect) = match end {
+        End::Asked(reason) => (reason, None),
+        End::Defect(error) => (error.to_string(), Some(error)),
+    };
 
     tracing::info!("stopping: {reason}");
     if let Err(error) = notify::stopping(&reason) {
@@ -101,10 +107,14 @@ pub fn watch(config: &Config, extras: Extras, shutdown: &Shutdown) -> Result<Arc
     let message = ended.as_ref().map_or_else(ToString::to_string, |_| reason);
     announcer.announce(EventKind::Stopping { message });
     drop(announcer);
-    for late in Arc::into_inner(fanout).map(|fanout| fanout.close(SHUTDOWN_WITHIN / 3)).unwrap_or_default() {
-        tracing::warn!("{late} did not end in time; its last events may be lost");
+    for late in Arc::into_inner(telling).map(|telling| telling.close(SHUTDOWN_WITHIN / 3)).unwrap_or_default()
+    {
+        tracing::warn!(
+            "{late} did not end in time; what it is told from the outbox goes on at the next start"
+        );
     }
     let stats = ended?;
+    defect.map_or(Ok(()), |error| Err(error).or_exit(Exit::Internal))?;
     log_summary(&stats);
     Ok(stats)
 }
@@ -130,43 +140,43 @@ pub(super) fn something_seen(stats: Arc<Stats>) -> Result<Arc<Stats>, Failure> {
     }
 }
 
-/// Waits for the end of the source or a request to stop, and meanwhile follows changes in the gallery; says why
-/// it ended.
+/// Why the daemon ends.
+enum End {
+    /// Somebody asked for it, or there is nothing more to do.
+    Asked(String),
+    /// A part of it is broken.
+    Defect(SinkError),
+}
+
+/// Waits for the end of the source or a request to stop, and meanwhile follows changes in the gallery and announces
+/// what the sinks have to say.
 fn wait_for_end(
     running: &Running,
     shutdown: &Shutdown,
     people: &mut PeopleWatch,
     announcer: &Announcer,
-    fanout: &Fanout,
-) -> String {
+    telling: &Telling,
+) -> End {
     loop {
         match shutdown.wait(Duration::from_millis(GLANCE_MS)) {
-            Wake::Shutdown => return shutdown.reason().unwrap_or_else(|| "asked to stop".to_owned()),
+            Wake::Shutdown => {
+                return End::Asked(shutdown.reason().unwrap_or_else(|| "asked to stop".to_owned()));
+            }
             Wake::Reload => people.refresh(true, announcer),
             Wake::TimedOut => people.refresh(false, announcer),
         }
-        if let Ok(error) = fanout.gone().try_recv() {
-            return format!("nobody takes the events any more: {error}");
+        for message in telling.notices().try_iter() {
+            announcer.announce(EventKind::Degraded { message });
+        }
+        match telling.gone().try_recv() {
+            Ok(error) if error.fate == Fate::Defect => return End::Defect(error),
+            Ok(error) => return End::Asked(format!("nobody takes the events any more: {error}")),
+            Err(_nobody_is_gone) => (),
         }
         if running.is_over() {
-            return "the source has ended".to_owned();
+            return End::Asked("the source has ended".to_owned());
         }
     }
-}
-
-fn sinks(
-    config: &Config,
-    extra: Vec<Box<dyn Sink>>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Vec<Box<dyn Sink>>, Failure> {
-    let mut sinks = extra;
-    if let Some(path) = &config.events.log {
-        sinks.push(Box::new(EventLog::open(path).or_exit(Exit::CannotWrite)?));
-    }
-    for hook in &config.events.hooks {
-        sinks.push(Box::new(HookSink::new(hook, Arc::clone(clock)).or_exit(Exit::Config)?));
-    }
-    Ok(sinks)
 }
 
 /// The exit code of a source that cannot be used.

@@ -238,6 +238,9 @@ fn in_words(kind: &EventKind) -> String {
         | EventKind::Degraded { message }
         | EventKind::Stopping { message } => format!("{name}  {message}"),
         EventKind::Started { people, .. } => format!("{name}  {people} people enrolled"),
+        EventKind::PersonEnrolled { person, .. }
+        | EventKind::PersonChanged { person, .. }
+        | EventKind::PersonRemoved { person, .. } => format!("{name}  {person}"),
         EventKind::CameraRecovered { camera } => format!("{name}  {camera}"),
     }
 }

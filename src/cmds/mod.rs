@@ -13,19 +13,23 @@ pub mod devices;
 pub mod engine;
 pub mod enroll;
 pub mod eval;
+pub mod events;
 pub mod exit;
 pub mod explain;
 pub mod gallery;
 pub mod identify;
 pub mod judge;
 pub mod liveness_test;
+pub mod log;
 pub mod manual;
 mod people;
 pub mod persons;
 pub mod pictures;
 pub mod replay;
 pub mod run;
+pub mod secret;
 mod survey;
+pub mod telling;
 pub mod terms;
 mod view;
 
@@ -80,6 +84,10 @@ pub enum Command {
     Demo(demo::Args),
     /// Say in words what was decided and why, from the event log
     Explain(explain::Args),
+    /// Look after the event log: whether it is as it was written, and what is in it
+    Log(log::Args),
+    /// Print the events of a running daemon, from its socket
+    Events(events::Args),
     /// Decide again about a recorded decision, and compare
     Replay(replay::Args),
     /// List the cameras of this machine
@@ -94,6 +102,8 @@ pub enum Command {
     LivenessTest(liveness_test::Args),
     /// Look after the configuration file
     Config(config::Args),
+    /// Print a new secret for a webhook
+    Secret(secret::Args),
     /// Print the completions of a shell
     Completions(manual::CompletionsArgs),
     /// Print the manual page, or write one page per command into a folder
@@ -129,6 +139,8 @@ pub fn main() -> Outcome {
         Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Log(args) => log::run(&args),
+        Command::Events(args) => events::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Enroll(args) => enroll::run(&args),
@@ -140,6 +152,7 @@ pub fn main() -> Outcome {
         Command::CalibrateSite(args) => calibrate_site::run(&args),
         Command::LivenessTest(args) => liveness_test::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Secret(args) => secret::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
     }

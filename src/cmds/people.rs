@@ -1,12 +1,14 @@
 //! The gallery of a running daemon: loaded, watched for changes, and never trusted when in doubt.
 
+use std::collections::BTreeMap;
+
 use super::daemon::GLANCE_MS;
 use super::exit::Failure;
 use super::gallery::store_failure;
 use super::terms::Terms;
 use crate::clock::WallTime;
 use crate::config::{self, Metric};
-use crate::domain::{EventKind, ModelDigest};
+use crate::domain::{EventKind, ModelDigest, PersonId};
 use crate::inference::{Embedder, OrtEmbedder};
 use crate::matching::{Gallery, GalleryEntry, GalleryMetric, SharedGallery};
 use crate::pipeline::Announcer;
@@ -35,6 +37,17 @@ fn entries(loaded: &Loaded) -> Vec<GalleryEntry> {
     loaded.people.iter().flat_map(of).collect()
 }
 
+/// Who is served, by their records.
+type Served = BTreeMap<RecordId, Known>;
+
+/// What is known of somebody who is served.
+#[derive(PartialEq)]
+struct Known {
+    name: PersonId,
+    changed: WallTime,
+    templates: usize,
+}
+
 /// Follows a gallery folder.
 pub(super) struct PeopleWatch {
     store: Store,
@@ -46,7 +59,7 @@ pub(super) struct PeopleWatch {
     terms: Terms,
     seen: Option<Fingerprint>,
     /// Who is served: which files, in which state.
-    served: Option<Vec<(RecordId, WallTime, usize)>>,
+    served: Option<Served>,
     /// What is wrong with the gallery, as last said.
     trouble: Vec<String>,
     /// The folder could not be read at the last look, and nobody is recognised.
@@ -82,7 +95,7 @@ impl PeopleWatch {
             glances: 0,
         };
         let loaded = watch.store.load_and_quarantine().map_err(store_failure)?;
-        watch.serve(loaded);
+        watch.serve(loaded, None);
         Ok(watch)
     }
 
@@ -119,7 +132,9 @@ impl PeopleWatch {
         let before = std::mem::take(&mut self.trouble);
         match loaded {
             Ok(loaded) => {
-                self.serve(loaded);
+                let known = self.served.take();
+                self.serve(loaded, known.as_ref());
+                self.announce_changes(known.as_ref(), announcer);
                 tracing::info!(people = self.count(), "gallery loaded again");
             }
             Err(error) => {
@@ -137,7 +152,28 @@ impl PeopleWatch {
         }
     }
 
-    fn serve(&mut self, loaded: Loaded) {
+    /// Tells who came, who changed and who is gone, by their records.
+    fn announce_changes(&self, before: Option<&Served>, announcer: &Announcer) {
+        let (Some(before), Some(now)) = (before, &self.served) else { return };
+        for (id, known) in before.iter().filter(|(id, _)| !now.contains_key(id)) {
+            let (person, record) = (known.name.clone(), id.to_string());
+            announcer.announce(EventKind::PersonRemoved { person, record });
+        }
+        for (id, Known { name: person, changed, templates }) in now {
+            let (person, record, templates) = (person.clone(), id.to_string(), *templates);
+            let kind = match before.get(id) {
+                None => EventKind::PersonEnrolled { person, record, templates },
+                Some(was) if was.changed != *changed || was.templates != templates || was.name != person => {
+                    let was = (was.name != person).then(|| was.name.clone());
+                    EventKind::PersonChanged { person, record, was, templates }
+                }
+                Some(_) => continue,
+            };
+            announcer.announce(kind);
+        }
+    }
+
+    fn serve(&mut self, loaded: Loaded, before: Option<&Served>) {
         let gallery = Gallery::new(self.model, self.metric, self.dimension, &entries(&loaded));
         self.trouble = loaded.refused.iter().map(ToString::to_string).collect();
         if gallery.skipped() > 0 {
@@ -155,8 +191,10 @@ impl PeopleWatch {
             tracing::info!("{beyond}");
         }
         // A file that was set aside changes the folder and nobody who is served: evidence under way stays good.
-        let served = loaded.people.iter().map(|p| (p.id, p.changed, p.templates.len())).collect();
-        if self.is_shut || self.served.as_ref() != Some(&served) {
+        let known =
+            |p: &Person| Known { name: p.name.clone(), changed: p.changed, templates: p.templates.len() };
+        let served: Served = loaded.people.iter().map(|p| (p.id, known(p))).collect();
+        if self.is_shut || before != Some(&served) {
             self.gallery.replace(gallery);
         }
         self.served = Some(served);

@@ -6,10 +6,9 @@ use std::fmt::{self, Display};
 
 use super::check_debug::debug;
 use super::check_decision::{decision, liveness, looks_fit_into_window};
+use super::check_events::events;
 use super::diagnostic::Severity;
-use super::suggest;
-use super::types::{CONFIG_SCHEMA, Camera, Config, Detection, Events, Hook, Quality, Tracking};
-use crate::domain::EventKind;
+use super::types::{CONFIG_SCHEMA, Camera, Config, Detection, Quality, Tracking};
 
 /// One thing to say about a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,9 +90,6 @@ impl Findings {
 
 /// The longest time that any setting can name: a day.
 pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// More hooks than this are a mistake.
-const MAX_HOOKS: usize = 32;
 
 /// All that is to be said about `config`. To be asked again after settings were changed from elsewhere, such as
 /// the command line. Without [`Severity::Error`] among the answers it can be used.
@@ -253,78 +249,4 @@ fn quality(quality: &Quality, found: &mut Findings) {
     }
     found.range("quality.min_contrast", quality.min_contrast, (0.0, 10.0));
     found.range("quality.min_frontality", quality.min_frontality, (0.0, 1.0));
-}
-
-fn events(events: &Events, found: &mut Findings) {
-    if events.log.as_ref().is_some_and(|log| log.as_os_str().is_empty()) {
-        found.error(
-            "events.log",
-            "`events.log` is empty",
-            "a file, `-` for standard output, or `null` for no log",
-        );
-    }
-    if events.log.is_none() && events.hooks.is_empty() {
-        found.warning(
-            "events",
-            "nobody is told of anything: there is no `events.log` and no hook",
-            "add a hook, or `log: \"-\"` for standard output",
-        );
-    }
-    if events.hooks.len() > MAX_HOOKS {
-        found.error(
-            "events.hooks",
-            format!("{} hooks are too many", events.hooks.len()),
-            format!("at most {MAX_HOOKS}: let one of them call the others"),
-        );
-    }
-    for (at, hook) in events.hooks.iter().take(MAX_HOOKS).enumerate() {
-        check_hook(&format!("events.hooks[{at}]"), hook, found);
-    }
-}
-
-fn check_hook(key: &str, hook: &Hook, found: &mut Findings) {
-    match hook.argv.first() {
-        None => found.error(
-            &format!("{key}.argv"),
-            format!("`{key}.argv` is empty"),
-            "name a program by its absolute path: [/usr/local/bin/unlock]",
-        ),
-        Some(program) if !program.starts_with('/') => found.error(
-            &format!("{key}.argv[0]"),
-            format!("the program `{program}` has no absolute path"),
-            "write the whole path, beginning with a slash; no shell looks it up or expands it",
-        ),
-        Some(program) if program.ends_with('/') => found.error(
-            &format!("{key}.argv[0]"),
-            format!("`{program}` is a folder"),
-            "name the program in it",
-        ),
-        Some(_) => (),
-    }
-    if let Some(at) = hook.argv.iter().position(|arg| arg.contains('\0')) {
-        let key = format!("{key}.argv[{at}]");
-        found.error(&key, format!("`{key}` has a zero byte in it"), "no argument can have one");
-    }
-    if hook.kinds.is_empty() {
-        found.error(
-            &format!("{key}.kinds"),
-            format!("`{key}.kinds` is empty: it would never run"),
-            format!("some of {}; leave the line out for match.verified alone", EventKind::NAMES.join(", ")),
-        );
-    }
-    let mut seen = HashSet::new();
-    for (at, kind) in hook.kinds.iter().enumerate() {
-        let key = format!("{key}.kinds[{at}]");
-        if !EventKind::NAMES.contains(&kind.as_str()) {
-            found.error(
-                &key,
-                format!("there is no kind of event called `{kind}`"),
-                suggest::help(kind, "the kinds", &EventKind::NAMES),
-            );
-        } else if !seen.insert(kind) {
-            found.error(&key, format!("`{kind}` is there twice"), "remove one: the hook runs once an event");
-        }
-    }
-    found.range(&format!("{key}.timeout_ms"), hook.timeout_ms, (1, 600_000));
-    found.range(&format!("{key}.max_parallel"), hook.max_parallel, (1, 64));
 }

@@ -8,7 +8,9 @@ mod calibration;
 mod check;
 mod check_debug;
 mod check_decision;
+mod check_events;
 mod diagnostic;
+mod events;
 mod explain;
 mod load;
 mod manifest;
@@ -20,7 +22,12 @@ mod types;
 
 pub use calibration::{WriteCalibrationError, calibration_section, with_calibration};
 pub use check::{Finding, check};
+pub use check_events::socket_mode;
 pub use diagnostic::{ConfigError, Diagnostic, Place, Severity};
+pub use events::{
+    Backoff, Events, Hook, Mqtt, MqttTls, MqttVersion, Only, OnlyGrants, OutboxSettings, Relay, Socket,
+    Webhook,
+};
 pub use load::MAX_FILE_BYTES;
 pub use manifest::{
     Colour, Decoder, DetectorSpec, EmbedderSpec, Fit, Input, LandmarksSpec, Layout, LivenessSpec,
@@ -28,6 +35,6 @@ pub use manifest::{
 };
 pub use schema::{default_yaml, json_schema};
 pub use types::{
-    CONFIG_SCHEMA, Camera, Challenge, Config, Debug, Decision, Detection, Driver, Events, Gallery, Hook,
-    Liveness, LivenessMode, Models, PixelFormat, Quality, SeveralFaces, Speed, Tracking,
+    CONFIG_SCHEMA, Camera, Challenge, Config, Debug, Decision, Detection, Driver, Gallery, Liveness,
+    LivenessMode, Models, PixelFormat, Quality, SeveralFaces, Speed, Tracking,
 };

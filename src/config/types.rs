@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::events::Events;
 use crate::domain::{CameraId, Threshold};
 
 /// The version of the configuration file's format that this program reads.
@@ -480,62 +481,6 @@ pub struct Gallery {
 impl Default for Gallery {
     fn default() -> Self {
         Self { folder: "/var/lib/facewarden/enrolled".into(), reload_every_ms: 1000 }
-    }
-}
-
-/// Who is told.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Events {
-    /// One JSON object a line: a file, or `-` for standard output.
-    pub log: Option<PathBuf>,
-    /// Commands that are run for events.
-    pub hooks: Vec<Hook>,
-}
-
-impl Default for Events {
-    fn default() -> Self {
-        Self { log: Some("-".into()), hooks: Vec::new() }
-    }
-}
-
-/// A command that is run for each event: no shell; the event on standard input and in `FACEWARDEN_*` variables.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Hook {
-    /// The program by its absolute path, and its arguments.
-    pub argv: Vec<String>,
-    /// Which kinds of event, by their `type`. Left out: `match.verified` alone.
-    #[serde(default = "Hook::default_kinds")]
-    pub kinds: Vec<String>,
-    /// It is killed, with all it started, after so long.
-    #[serde(default = "Hook::default_timeout_ms")]
-    pub timeout_ms: u64,
-    /// At most so many run at once; further events wait, and the oldest waiting is dropped past a bound.
-    #[serde(default = "Hook::default_max_parallel")]
-    pub max_parallel: u32,
-}
-
-impl Hook {
-    /// A hook with every setting but its command at its default.
-    #[must_use]
-    pub fn new(argv: Vec<String>) -> Self {
-        Self {
-            argv,
-            kinds: Self::default_kinds(),
-            timeout_ms: Self::default_timeout_ms(),
-            max_parallel: Self::default_max_parallel(),
-        }
-    }
-
-    fn default_kinds() -> Vec<String> {
-        vec!["match.verified".into()]
-    }
-    fn default_timeout_ms() -> u64 {
-        10_000
-    }
-    fn default_max_parallel() -> u32 {
-        4
     }
 }
 

@@ -1,5 +1,7 @@
 //! What other programs are told. Serialised as one JSON object a line; never holds a picture or an embedding.
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -41,6 +43,9 @@ pub enum EventKind {
         person: PersonId,
         /// After this moment the event must not open anything.
         expires_at: WallTime,
+        /// True where it is delivered after that moment: it tells what happened, and grants nothing.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        expired: bool,
         /// The facts.
         #[serde(flatten)]
         detail: MatchDetail,
@@ -114,6 +119,37 @@ pub enum EventKind {
     CameraRecovered {
         /// Which.
         camera: CameraId,
+    },
+    /// Somebody was added to the gallery.
+    #[serde(rename = "person.enrolled")]
+    PersonEnrolled {
+        /// Who.
+        person: PersonId,
+        /// Names their record whatever they are called.
+        record: String,
+        /// Pictures of them that are compared with.
+        templates: usize,
+    },
+    /// Something about somebody enrolled was changed.
+    #[serde(rename = "person.changed")]
+    PersonChanged {
+        /// Who, as they are called now.
+        person: PersonId,
+        /// Names their record whatever they are called.
+        record: String,
+        /// What they were called before, if that changed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        was: Option<PersonId>,
+        /// Pictures of them that are compared with.
+        templates: usize,
+    },
+    /// Somebody was removed from the gallery, or their record cannot be used any more.
+    #[serde(rename = "person.removed")]
+    PersonRemoved {
+        /// Who.
+        person: PersonId,
+        /// Names their record whatever they were called.
+        record: String,
     },
     /// Something does not work and the daemon goes on without it.
     #[serde(rename = "service.degraded")]
@@ -214,7 +250,7 @@ pub struct LookDetail {
 
 impl EventKind {
     /// Every value that `type` can have, in the order of the documentation.
-    pub const NAMES: [&str; 11] = [
+    pub const NAMES: [&str; 14] = [
         "match.verified",
         "match.unknown",
         "match.rejected",
@@ -223,6 +259,9 @@ impl EventKind {
         "liveness.locked_out",
         "camera.lost",
         "camera.recovered",
+        "person.enrolled",
+        "person.changed",
+        "person.removed",
         "service.degraded",
         "service.started",
         "service.stopping",
@@ -240,6 +279,9 @@ impl EventKind {
             Self::LockedOut { .. } => "liveness.locked_out",
             Self::CameraLost { .. } => "camera.lost",
             Self::CameraRecovered { .. } => "camera.recovered",
+            Self::PersonEnrolled { .. } => "person.enrolled",
+            Self::PersonChanged { .. } => "person.changed",
+            Self::PersonRemoved { .. } => "person.removed",
             Self::Degraded { .. } => "service.degraded",
             Self::Started { .. } => "service.started",
             Self::Stopping { .. } => "service.stopping",
@@ -256,6 +298,55 @@ impl EventKind {
             | Self::Shadow { detail, .. } => Some(detail),
             _ => None,
         }
+    }
+
+    /// At which camera it happened; `None` for what belongs to no camera.
+    #[must_use]
+    pub fn camera(&self) -> Option<&CameraId> {
+        match self {
+            Self::Challenge { camera, .. }
+            | Self::LockedOut { camera, .. }
+            | Self::CameraLost { camera, .. }
+            | Self::CameraRecovered { camera } => Some(camera),
+            _ => self.detail().map(|detail| &detail.camera),
+        }
+    }
+
+    /// Whom it is about, also where they are only resembled; `None` for what is about nobody in particular.
+    #[must_use]
+    pub fn person(&self) -> Option<&PersonId> {
+        match self {
+            Self::Verified { person, .. }
+            | Self::Shadow { person, .. }
+            | Self::PersonEnrolled { person, .. }
+            | Self::PersonChanged { person, .. }
+            | Self::PersonRemoved { person, .. } => Some(person),
+            Self::Rejected { person, .. } => person.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl Event {
+    /// The event as it is to be told at `now`: a grant whose time is over says so.
+    #[must_use]
+    pub fn as_of(&self, now: WallTime) -> Cow<'_, Self> {
+        match &self.kind {
+            EventKind::Verified { expires_at, expired: false, .. } if now >= *expires_at => {
+                let mut late = self.clone();
+                if let EventKind::Verified { expired, .. } = &mut late.kind {
+                    *expired = true;
+                }
+                Cow::Owned(late)
+            }
+            _ => Cow::Borrowed(self),
+        }
+    }
+
+    /// Whether it may open something, at the moment that [`Event::as_of`] was asked about.
+    #[must_use]
+    pub fn is_grant(&self) -> bool {
+        matches!(self.kind, EventKind::Verified { expired: false, .. })
     }
 }
 

@@ -23,6 +23,7 @@ pub(super) fn decided(
         Verdict::Verified(person) => EventKind::Verified {
             person: person.clone(),
             expires_at: captured_at + terms.grant_valid,
+            expired: false,
             detail,
         },
         Verdict::Unknown(reason) => EventKind::Unknown { reason: *reason, detail },

@@ -1,7 +1,7 @@
 //! One event to all sinks, none of which can delay another or the caller.
 //!
 //! Each sink has a named thread and a bounded queue. When a queue is full, the new event is dropped for that
-//! sink, counted, and logged once until there is room again.
+//! sink, counted, and said once until there is room again.
 
 use std::any::Any;
 use std::io;
@@ -11,13 +11,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, after, bounded, never, select};
+use crossbeam_channel::{
+    Receiver, RecvError, RecvTimeoutError, Sender, TryRecvError, TrySendError, after, bounded, never, select,
+};
 
-use super::{Sink, SinkError};
+use super::{Fate, Notices, Sink, SinkError};
 use crate::domain::Event;
 
 /// So many events wait for one sink before new ones are dropped for it.
 pub const QUEUE_LENGTH: usize = 256;
+
+/// What did not work is tried again after so long.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Hands events to sinks.
 #[derive(Debug)]
@@ -25,6 +30,9 @@ pub struct Fanout {
     links: Vec<Link>,
     gone: Receiver<SinkError>,
     closing: Arc<Closing>,
+    /// Dropped when no time is left for events that still wait.
+    in_time: Sender<()>,
+    notices: Notices,
 }
 
 /// How it goes with one sink.
@@ -61,32 +69,23 @@ struct Counters {
 /// What the threads need to know about the end.
 #[derive(Debug, Default)]
 struct Closing {
-    /// No time is left for events that still wait.
-    abandon: AtomicBool,
     /// How long each sink may take to close.
     sink_within_ms: AtomicU64,
 }
 
 impl Fanout {
-    /// Starts a thread for each sink.
+    /// Starts a thread for each sink. What is dropped for one is said through `notices`.
     ///
     /// # Errors
     /// If the system gives no more threads.
-    pub fn new(sinks: Vec<Box<dyn Sink>>) -> io::Result<Self> {
-        Self::with_queue_length(sinks, QUEUE_LENGTH)
-    }
-
-    /// As [`Fanout::new`], with so many places in each queue.
-    ///
-    /// # Errors
-    /// If the system gives no more threads.
-    pub fn with_queue_length(sinks: Vec<Box<dyn Sink>>, length: usize) -> io::Result<Self> {
+    pub fn new(sinks: Vec<Box<dyn Sink>>, notices: Notices) -> io::Result<Self> {
         // Each sink is gone at most once, so there is always room.
         let (gone_sender, gone) = bounded(sinks.len());
         let closing = Arc::new(Closing::default());
+        let (in_time, too_late) = bounded(0);
         let mut links = Vec::with_capacity(sinks.len());
         for (number, sink) in sinks.into_iter().enumerate() {
-            let (queue, events) = bounded(length);
+            let (queue, events) = bounded(sink.queue_length());
             let (finished_sender, finished) = bounded(0);
             let name = sink.name();
             let counters = Arc::new(Counters::default());
@@ -97,6 +96,9 @@ impl Fanout {
                 counters: Arc::clone(&counters),
                 gone: gone_sender.clone(),
                 closing: Arc::clone(&closing),
+                too_late: too_late.clone(),
+                notices: notices.clone(),
+                is_failing: false,
                 _finished: finished_sender,
             };
             let thread = thread::Builder::new().name(format!("sink-{number}")).spawn(|| worker.run())?;
@@ -109,7 +111,7 @@ impl Fanout {
                 finished,
             });
         }
-        Ok(Self { links, gone, closing })
+        Ok(Self { links, gone, closing, in_time, notices })
     }
 
     /// Gives the event to every sink that wants it. Never waits.
@@ -126,7 +128,7 @@ impl Fanout {
                 Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                     link.counters.dropped.fetch_add(1, Ordering::Relaxed);
                     if !link.is_full.swap(true, Ordering::Relaxed) {
-                        tracing::warn!(sink = link.sink, "the sink is too slow: events for it are dropped");
+                        self.notices.say(format!("{} is too slow: events for it are dropped", link.sink));
                     }
                 }
             }
@@ -156,7 +158,8 @@ impl Fanout {
     /// threads are left behind.
     #[must_use]
     pub fn close(self, within: Duration) -> Vec<String> {
-        let Self { links, closing, .. } = self;
+        let Self { links, closing, in_time, .. } = self;
+        let mut in_time = Some(in_time);
         let half = within / 2;
         let half_ms = u64::try_from(half.as_millis()).unwrap_or(u64::MAX);
         closing.sink_within_ms.store(half_ms, Ordering::Release);
@@ -174,7 +177,7 @@ impl Fanout {
                 select! {
                     recv(finished) -> _ => is_finished = true,
                     recv(half_time) -> _ => {
-                        closing.abandon.store(true, Ordering::Release);
+                        drop(in_time.take());
                         half_time = never();
                     }
                     recv(full_time) -> _ => {
@@ -205,6 +208,11 @@ struct Worker {
     counters: Arc<Counters>,
     gone: Sender<SinkError>,
     closing: Arc<Closing>,
+    /// Disconnected when no time is left for events that still wait.
+    too_late: Receiver<()>,
+    notices: Notices,
+    /// The last attempt went wrong, and that has been said.
+    is_failing: bool,
     _finished: Sender<()>,
 }
 
@@ -212,14 +220,14 @@ impl Worker {
     fn run(mut self) {
         let mut is_gone = false;
         let mut abandoned = 0_u64;
-        while let Ok(event) = self.events.recv() {
-            let is_late = self.closing.abandon.load(Ordering::Acquire);
+        while let Ok(event) = self.next(&mut is_gone) {
+            let is_late = self.too_late.try_recv() == Err(TryRecvError::Disconnected);
             if is_gone || is_late {
                 abandoned += u64::from(is_late && !is_gone);
                 self.counters.dropped.fetch_add(1, Ordering::Relaxed);
             } else if let Err(error) = self.deliver(&event) {
                 self.counters.failed.fetch_add(1, Ordering::Relaxed);
-                is_gone = error.gone;
+                is_gone = error.fate.is_end();
                 self.report(error);
             }
         }
@@ -237,23 +245,60 @@ impl Worker {
         }
     }
 
+    /// The next event. When none waits, the sink is told so before it is waited for.
+    fn next(&mut self, is_gone: &mut bool) -> Result<Arc<Event>, RecvError> {
+        self.events.try_recv().or_else(|_nothing_waits| {
+            if !*is_gone && let Err(error) = guarded(&mut *self.sink, |sink| sink.rest()) {
+                *is_gone = error.fate.is_end();
+                self.report(error);
+            }
+            self.events.recv()
+        })
+    }
+
+    /// Delivers an event. Where it may go well later it is tried again: those that come after it wait in the queue.
     fn deliver(&mut self, event: &Event) -> Result<(), SinkError> {
-        let sink = &mut self.sink;
-        // Never used again after a panic, so it does not matter in which state that left it.
-        catch_unwind(AssertUnwindSafe(|| if sink.wants(event) { sink.deliver(event) } else { Ok(()) }))
-            .unwrap_or_else(|panic| {
-                Err(SinkError::gone(self.name.clone(), format!("it panicked: {}", text(&*panic))))
-            })
+        loop {
+            let tried =
+                guarded(&mut *self.sink, |sink| if sink.wants(event) { sink.deliver(event) } else { Ok(()) });
+            let Err(error) = tried else {
+                if std::mem::take(&mut self.is_failing) {
+                    tracing::info!(sink = self.name, "events are delivered again");
+                }
+                return Ok(());
+            };
+            let Fate::Later { after } = error.fate else { return Err(error) };
+            if !std::mem::replace(&mut self.is_failing, true) {
+                self.notices.say(format!("{error}; events for it wait in memory and are tried again"));
+            }
+            let pause = after.unwrap_or(RETRY_AFTER);
+            if self.too_late.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
+                return Err(error);
+            }
+        }
     }
 
     fn report(&self, error: SinkError) {
-        if error.gone {
+        if error.fate.is_end() {
             tracing::warn!(sink = error.sink, "{}: the sink is not used any more", error.message);
             drop(self.gone.try_send(error));
         } else {
             tracing::warn!(sink = error.sink, "{}", error.message);
         }
     }
+}
+
+/// Does something with a sink. A panic is an error; the sink is not to be used after it, so it does not matter in
+/// which state that leaves it.
+pub(super) fn guarded(
+    sink: &mut dyn Sink,
+    work: impl FnOnce(&mut dyn Sink) -> Result<(), SinkError>,
+) -> Result<(), SinkError> {
+    let name = sink.name();
+    catch_unwind(AssertUnwindSafe(|| work(sink))).unwrap_or_else(|panic| {
+        let message = format!("it panicked: {}", text(&*panic));
+        Err(SinkError { sink: name, message, fate: Fate::Defect })
+    })
 }
 
 fn text(panic: &(dyn Any + Send)) -> &str {

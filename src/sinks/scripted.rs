@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Sink, SinkError};
+use super::{Fate, QUEUE_LENGTH, Sink, SinkError};
 use crate::domain::Event;
 
 /// What a [`ScriptedSink`] was given. Clones share one list.
@@ -31,6 +31,8 @@ pub struct ScriptedSink {
     name: String,
     delivered: Delivered,
     script: Script,
+    queue_length: usize,
+    fate: Fate,
 }
 
 impl ScriptedSink {
@@ -48,7 +50,28 @@ impl ScriptedSink {
         script: impl FnMut(&Event) -> Result<(), String> + Send + 'static,
     ) -> (Self, Delivered) {
         let delivered = Delivered::default();
-        (Self { name: name.to_owned(), delivered: delivered.clone(), script: Box::new(script) }, delivered)
+        (
+            Self {
+                name: name.to_owned(),
+                delivered: delivered.clone(),
+                script: Box::new(script),
+                queue_length: QUEUE_LENGTH,
+                fate: Fate::Refused,
+            },
+            delivered,
+        )
+    }
+
+    /// What becomes of events for which the script gives an error, instead of [`Fate::Refused`].
+    #[must_use]
+    pub fn with_fate(self, fate: Fate) -> Self {
+        Self { fate, ..self }
+    }
+
+    /// With so many places where events wait for it.
+    #[must_use]
+    pub fn with_queue_length(self, queue_length: usize) -> Self {
+        Self { queue_length, ..self }
     }
 }
 
@@ -61,8 +84,16 @@ impl Sink for ScriptedSink {
         true
     }
 
+    fn queue_length(&self) -> usize {
+        self.queue_length
+    }
+
     fn deliver(&mut self, event: &Event) -> Result<(), SinkError> {
-        (self.script)(event).map_err(|message| SinkError::once(self.name.clone(), message))?;
+        (self.script)(event).map_err(|message| SinkError {
+            sink: self.name.clone(),
+            message,
+            fate: self.fate,
+        })?;
         self.delivered.0.lock().unwrap_or_else(PoisonError::into_inner).0.push(event.clone());
         Ok(())
     }

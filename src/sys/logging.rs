@@ -65,6 +65,9 @@ pub fn begin(level: Option<&str>) -> Result<(), LoggingError> {
     begun.map_err(|_| LoggingError::Twice)
 }
 
+/// Of libraries only warnings; the MQTT library calls it an error when a broker hangs up, and its sink says so better.
+const OTHERS: &str = "warn,rumqttc=off";
+
 fn filter(level: Option<&str>, variable: Option<&str>) -> Result<EnvFilter, LoggingError> {
     let (level, from) = match (level, variable.map(str::trim).filter(|value| !value.is_empty())) {
         (Some(level), _) => (level.trim(), "--log-level"),
@@ -73,7 +76,7 @@ fn filter(level: Option<&str>, variable: Option<&str>) -> Result<EnvFilter, Logg
     };
     let directives = match level.to_ascii_lowercase().as_str() {
         word @ ("off" | "error") => word.to_owned(),
-        word @ ("warn" | "info" | "debug" | "trace") => format!("warn,facewarden={word}"),
+        word @ ("warn" | "info" | "debug" | "trace") => format!("{OTHERS},facewarden={word}"),
         // A word alone would be taken for the name of a library.
         word if word.chars().all(char::is_alphanumeric) => {
             return Err(LoggingError::Level { level: level.to_owned(), from });

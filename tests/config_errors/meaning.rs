@@ -37,17 +37,17 @@ fn wide_line() {
 events:
   hooks:
     - argv: [/usr/local/bin/unlock-the-front-door-of-the-house, --with, --many, --arguments, --and, --more, --of, --them]
-      kinds: [match.verified, match.unknown, match.rejected, camera.lost, camera.recovered, match.verifed, service.stopping]
+      only: { kinds: [match.verified, match.unknown, match.rejected, camera.lost, camera.recovered, match.verifed, service.stopping] }
 ",
     ), @r"
     facewarden.yaml cannot be used: 1 error
 
     error: there is no kind of event called `match.verifed`
-     --> facewarden.yaml:8:93
+     --> facewarden.yaml:8:101
       |
-    8 | ...st, camera.recovered, match.verifed, service.stopping]
+    8 | ...st, camera.recovered, match.verifed, service.stopping] }
       |                          ^^^^^^^^^^^^^
-      = did you mean `match.verified`? the kinds: match.verified, match.unknown, match.rejected, match.shadow, liveness.challenge, liveness.locked_out, camera.lost, camera.recovered, service.degraded, service.started, service.stopping
+      = did you mean `match.verified`? the kinds: match.verified, match.unknown, match.rejected, match.shadow, liveness.challenge, liveness.locked_out, camera.lost, camera.recovered, person.enrolled, person.changed, person.removed, service.degraded, service.started, service.stopping
     ");
 }
 
@@ -67,7 +67,7 @@ events:
   hooks:
     - argv: []
     - argv: [unlock.sh]
-      kinds: []
+      only: { kinds: [] }
       max_parallel: 0
 ",
     ), @r"
@@ -122,12 +122,12 @@ events:
        |              ^^^^^^^^^
        = write the whole path, beginning with a slash; no shell looks it up or expands it
 
-    error: `events.hooks[1].kinds` is empty: it would never run
-      --> facewarden.yaml:17:7
+    error: `events.hooks[1].only.kinds` is empty: nothing would pass
+      --> facewarden.yaml:17:15
        |
-    17 |       kinds: []
-       |       ^^^^^
-       = some of match.verified, match.unknown, match.rejected, match.shadow, liveness.challenge, liveness.locked_out, camera.lost, camera.recovered, service.degraded, service.started, service.stopping; leave the line out for match.verified alone
+    17 |       only: { kinds: [] }
+       |               ^^^^^
+       = name some, or leave the line out
 
     error: `events.hooks[1].max_parallel` cannot be 0
       --> facewarden.yaml:18:21
@@ -322,7 +322,7 @@ events:
   log: null
 ",
     ), @r#"
-    warning: nobody is told of anything: there is no `events.log` and no hook
+    warning: nobody is told of anything: there is no `events.log`, no hook and nothing else
      --> facewarden.yaml:5:1
       |
     5 | events:

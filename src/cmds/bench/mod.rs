@@ -1,6 +1,7 @@
 //! `facewarden bench`: what the documentation says of speed, memory and accuracy, measured. A benchmark, never a
 //! test: machines are noisy, so it prints and does not judge.
 
+mod events;
 mod lfw;
 mod light;
 mod parity;
@@ -27,6 +28,9 @@ pub struct Args {
     /// Only these parts
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
+    /// How long very many events are told
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1440))]
+    minutes: u32,
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -43,6 +47,8 @@ enum Part {
     Frame,
     /// From start to ready
     Start,
+    /// Until hooks and subscribers know, and very many events for --minutes
+    Events,
     /// Agreement with the reference on 24 faces (needs --data)
     Parity,
     /// Accuracy on 6,000 pairs of photos (needs --data)
@@ -55,8 +61,17 @@ enum Part {
     Video,
 }
 
-const ALL: [Part; 8] =
-    [Part::Pair, Part::Frame, Part::Start, Part::Parity, Part::Lfw, Part::Light, Part::Visits, Part::Video];
+const ALL: [Part; 9] = [
+    Part::Pair,
+    Part::Frame,
+    Part::Start,
+    Part::Events,
+    Part::Parity,
+    Part::Lfw,
+    Part::Light,
+    Part::Visits,
+    Part::Video,
+];
 
 /// One line of the table.
 #[derive(Debug, serde::Serialize)]
@@ -89,6 +104,7 @@ pub fn run(args: &Args) -> Outcome {
             (Part::Pair, _) => speed::pair(&args.models, &pictures),
             (Part::Frame, _) => speed::frame(&args.models, &pictures),
             (Part::Start, _) => process::start(&pictures),
+            (Part::Events, _) => events::measure(args.minutes),
             (Part::Parity, Some(data)) => parity::measure(&args.models, data),
             (Part::Lfw, Some(data)) => lfw::measure(&args.models, data),
             (Part::Light, Some(data)) => light::measure(&args.models, data),

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 pub use words::explain;
 
 use super::exit::{Exit, Failure, Outcome};
-use super::{DEFAULT_CONFIG, config_failure};
+use super::{DEFAULT_CONFIG, log::configured_log};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::sinks::older_files;
 use log::{Found, Search, Wanted};
 
 /// Arguments of `explain`.
@@ -40,15 +40,17 @@ pub struct Args {
 pub fn run(args: &Args) -> Outcome {
     let path = match &args.log {
         Some(path) => path.clone(),
-        None => configured_log(&args.config)?,
+        None => configured_log(
+            &args.config,
+            "name the file that they are kept in with --log FILE, or pass them on standard input with --log -",
+        )?,
     };
-    let (name, found) = if path.as_os_str() == "-" {
-        ("standard input".to_owned(), log::search(io::stdin().lock(), &args.event))
+    let (name, search) = if path.as_os_str() == "-" {
+        let search = log::search(io::stdin().lock(), &args.event);
+        ("standard input".to_owned(), search.map_err(|error| unreadable(&path, &error))?)
     } else {
-        let file = File::open(&path).map_err(|error| unreadable(&path, &error))?;
-        (path.display().to_string(), log::search(BufReader::new(file), &args.event))
+        search_files(&path, &args.event)?
     };
-    let search = found.map_err(|error| unreadable(&path, &error))?;
     let Found { event, line } = settle(search, &args.event, &name)?;
     if args.json {
         return super::say(&format!("{line}\n"));
@@ -57,28 +59,31 @@ pub fn run(args: &Args) -> Outcome {
     super::say(&explain(&event, clock.wall(clock.now())))
 }
 
+/// Looks in the log, and then in the files that were moved aside, the newest first.
+fn search_files(path: &Path, wanted: &Wanted) -> Result<(String, Search), Failure> {
+    let look = |path: &Path| {
+        let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+        log::search(BufReader::new(file), wanted).map_err(|error| unreadable(path, &error))
+    };
+    let search = look(path)?;
+    for older in older_files(path).map_err(|error| unreadable(path, &error))? {
+        if search.found != Ok(None) || search.damaged().is_some() {
+            break;
+        }
+        let in_older = look(&older)?;
+        if in_older.found != Ok(None) || in_older.damaged().is_some() {
+            return Ok((older.display().to_string(), in_older));
+        }
+    }
+    Ok((path.display().to_string(), search))
+}
+
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let exit = match error.kind() {
         io::ErrorKind::PermissionDenied => Exit::Permission,
         _ => Exit::NoInput,
     };
     Failure::new(exit, format!("the event log {} cannot be read: {error}", path.display()))
-}
-
-/// Where the daemon writes its events.
-fn configured_log(config: &Path) -> Result<PathBuf, Failure> {
-    let settings = Config::read(config).map_err(config_failure)?;
-    match settings.events.log {
-        Some(log) if log.as_os_str() != "-" => Ok(log),
-        _ => Err(Failure::new(
-            Exit::Usage,
-            format!(
-                "by {} events are not written to a file: name the file that they are kept in with --log FILE, or \
-                 pass them on standard input with --log -",
-                config.display()
-            ),
-        )),
-    }
 }
 
 /// What came of the search; damaged lines are told of, and an error only where the event may be among them.

@@ -70,6 +70,19 @@ fn sentence(kind: &EventKind, now: WallTime) -> String {
             )
         }
         EventKind::CameraRecovered { camera } => format!("The camera {camera} gave frames again."),
+        EventKind::PersonEnrolled { person, templates, .. } => {
+            format!("{person} was enrolled, with {}.", counted(*templates, "picture", "pictures"))
+        }
+        EventKind::PersonChanged { person, was: Some(was), .. } => {
+            format!("{was} was renamed to {person}.")
+        }
+        EventKind::PersonChanged { person, was: None, templates, .. } => {
+            format!(
+                "What is known of {person} was changed: {} now.",
+                counted(*templates, "picture", "pictures")
+            )
+        }
+        EventKind::PersonRemoved { person, .. } => format!("{person} is not enrolled any more."),
         EventKind::Degraded { message } => {
             format!("Something did not work, and the daemon went on without it: {message}.")
         }

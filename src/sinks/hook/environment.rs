@@ -24,8 +24,13 @@ pub(super) fn variables(event: &Event) -> Vec<(&'static str, String)> {
     set("FACEWARDEN_EVENT_ID", &event.id);
     set("FACEWARDEN_AT", &event.at);
     match &event.kind {
-        EventKind::Verified { person, expires_at, .. } => {
+        EventKind::Verified { person, expires_at, expired: false, .. } => {
             set("FACEWARDEN_PERSON", person);
+            set("FACEWARDEN_EXPIRES_AT", expires_at);
+        }
+        // Nor here: the time of the grant is over.
+        EventKind::Verified { person, expires_at, expired: true, .. } => {
+            set("FACEWARDEN_SUBJECT", person);
             set("FACEWARDEN_EXPIRES_AT", expires_at);
         }
         EventKind::Unknown { reason, .. } => set("FACEWARDEN_REASON", &name_in_json(reason)),
@@ -55,6 +60,10 @@ pub(super) fn variables(event: &Event) -> Vec<(&'static str, String)> {
             set("FACEWARDEN_MESSAGE", message);
         }
         EventKind::CameraRecovered { camera } => set("FACEWARDEN_CAMERA", camera),
+        // Not `FACEWARDEN_PERSON`: it grants nothing.
+        EventKind::PersonEnrolled { person, .. }
+        | EventKind::PersonChanged { person, .. }
+        | EventKind::PersonRemoved { person, .. } => set("FACEWARDEN_SUBJECT", person),
         EventKind::Degraded { message } | EventKind::Stopping { message } => {
             set("FACEWARDEN_MESSAGE", message);
         }

@@ -8,7 +8,9 @@ mod child;
 mod environment;
 
 use std::collections::VecDeque;
+use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,13 +21,15 @@ use std::time::Duration;
 pub use child::MAX_OUTPUT_BYTES;
 use child::{End, Finished};
 
-use super::{Sink, SinkError};
-use crate::clock::Clock;
+use super::{Filter, Sink, SinkError};
+use crate::clock::{Clock, Moment};
 use crate::config::Hook;
 use crate::domain::{Event, EventKind};
 
 /// So many events wait for a free run; when another comes, the oldest of them is dropped.
 pub const MAX_WAITING: usize = 64;
+/// What `max_per_minute` counts in.
+const MINUTE: Duration = Duration::from_secs(60);
 /// At the end, this part of the time is kept for killing what does not end by itself.
 const TIME_TO_KILL: Duration = Duration::from_secs(1);
 
@@ -47,6 +51,8 @@ pub struct HookStats {
     pub failed: AtomicU64,
     /// Runs that were killed because they took too long.
     pub timed_out: AtomicU64,
+    /// Runs that were made again for the same event, because the exit code asked for it.
+    pub retried: AtomicU64,
     /// Events that were not run because they had expired.
     pub expired: AtomicU64,
     /// Events that were not run because too many waited, or because the daemon ended.
@@ -56,6 +62,7 @@ pub struct HookStats {
 struct Shared {
     name: String,
     hook: Hook,
+    filter: Filter,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     /// Something waits, a run has ended, or the end has come.
@@ -80,13 +87,16 @@ struct State {
     is_closed: bool,
     /// Events are being dropped, and that has been said.
     is_full: bool,
+    /// When it was started within the last minute, oldest first.
+    starts: VecDeque<Moment>,
 }
 
 impl HookSink {
     /// A hook as the configuration describes it. Nothing is run and no thread started before the first event.
     ///
     /// # Errors
-    /// If it names no program, or not by its absolute path, or allows no run at all.
+    /// If it names no program, or not by its absolute path, or one that is not there, cannot be run or can be changed
+    /// by anybody; or allows no run at all.
     pub fn new(hook: &Hook, clock: Arc<dyn Clock>) -> Result<Self, SinkError> {
         let program = hook.argv.first().map_or("", String::as_str);
         let name = format!("hook {program}");
@@ -94,12 +104,16 @@ impl HookSink {
             let message = "the first item of argv must be the absolute path of a program";
             return Err(SinkError::once(name, message));
         }
+        if let Err(why) = may_be_run(Path::new(program)) {
+            return Err(SinkError::once(name, why));
+        }
         if hook.max_parallel == 0 {
             return Err(SinkError::once(name, "max_parallel must be at least 1"));
         }
         let shared = Shared {
             name,
             hook: hook.clone(),
+            filter: Filter::with_default_kind(&hook.only, "match.verified"),
             clock,
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -122,7 +136,7 @@ impl Sink for HookSink {
     }
 
     fn wants(&self, event: &Event) -> bool {
-        self.shared.hook.kinds.iter().any(|kind| kind == event.kind.name())
+        self.shared.filter.passes(event)
     }
 
     /// Puts the event in line. How the run ends is logged and counted when it ends.
@@ -176,6 +190,7 @@ impl Sink for HookSink {
             let waiting = state.waiting.len();
             shared.stats.dropped.fetch_add(waiting as u64, Ordering::Relaxed);
             state.waiting.clear();
+            shared.changed.notify_all();
             tracing::warn!(
                 hook = shared.name,
                 running = state.running,
@@ -230,12 +245,55 @@ impl Shared {
                 tracing::warn!(hook = self.name, event = %event.id, "not run: the event expired while it waited");
                 continue;
             }
-            match self.run(&event) {
-                Ok(finished) => self.report(&event, &finished),
+            self.attend(&event);
+        }
+    }
+
+    /// Runs the command for an event, again where its exit code asks for that.
+    fn attend(&self, event: &Event) {
+        let mut pause = Duration::from_millis(self.hook.backoff.first_ms);
+        for attempt in 1..=self.hook.attempts {
+            match self.run(event) {
+                Ok(finished) => {
+                    self.report(event, &finished);
+                    let is_to_be_retried = matches!(finished.end, End::Exited(code)
+                        if u8::try_from(code).is_ok_and(|code| self.hook.retry_exit_codes.contains(&code)));
+                    if !is_to_be_retried || attempt == self.hook.attempts {
+                        return;
+                    }
+                }
                 Err(error) => {
                     self.stats.failed.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(hook = self.name, event = %event.id, %error, "the hook could not be run");
+                    return;
                 }
+            }
+            if self.wait_while(self.lock(), pause, |state| !state.is_closed).is_closed {
+                tracing::warn!(hook = self.name, event = %event.id, "not run again: the daemon ends");
+                return;
+            }
+            pause = (pause * 2).min(Duration::from_millis(self.hook.backoff.max_ms));
+            if is_expired(event, &*self.clock) {
+                self.stats.expired.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(hook = self.name, event = %event.id, "not run again: the event expired");
+                return;
+            }
+            self.stats.retried.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How long no further run may be started, by `max_per_minute`; `None` if one may, which is then counted.
+    fn rate_limit(&self, starts: &mut VecDeque<Moment>) -> Option<Duration> {
+        let most = usize::try_from(self.hook.max_per_minute?).unwrap_or(usize::MAX);
+        let now = self.clock.now();
+        while starts.front().is_some_and(|start| now.since(*start) >= MINUTE) {
+            starts.pop_front();
+        }
+        match starts.front() {
+            Some(first) if starts.len() >= most => Some(MINUTE.saturating_sub(now.since(*first))),
+            _ => {
+                starts.push_back(now);
+                None
             }
         }
     }
@@ -244,8 +302,21 @@ impl Shared {
     fn next(&self) -> Option<Event> {
         let mut state = self.lock();
         state.idle += 1;
-        while state.waiting.is_empty() && !state.is_closed {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        loop {
+            while state.waiting.is_empty() && !state.is_closed {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.waiting.is_empty() {
+                break;
+            }
+            match self.rate_limit(&mut state.starts) {
+                None => break,
+                // At the end nobody waits for the minute to pass: what waits is counted as dropped.
+                Some(pause) => {
+                    let abort = |_: &mut State| !self.abort.load(Ordering::Acquire);
+                    state = self.wait_while(state, pause, abort);
+                }
+            }
         }
         state.idle -= 1;
         let event = state.waiting.pop_front()?;
@@ -300,6 +371,19 @@ impl Shared {
             }
         }
     }
+}
+
+/// A program that opens doors has to be there at the start, and must not be everybody's to change.
+fn may_be_run(program: &Path) -> Result<(), String> {
+    let file = fs::metadata(program).map_err(|error| format!("the program cannot be run: {error}"))?;
+    let mode = file.permissions().mode();
+    if !file.is_file() || mode & 0o111 == 0 {
+        return Err("the program cannot be run: chmod +x it".to_owned());
+    }
+    if mode & 0o002 != 0 {
+        return Err("every user can change the program: chmod o-w it".to_owned());
+    }
+    Ok(())
 }
 
 /// Counts a run while it lasts.

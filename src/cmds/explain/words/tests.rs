@@ -59,7 +59,12 @@ fn check(kind: EventKind, now: &str, expected: &str) {
 
 #[test]
 fn somebody_verified() {
-    let verified = || EventKind::Verified { person: ada(), expires_at: at("19:25:25.341"), detail: detail() };
+    let verified = || EventKind::Verified {
+        person: ada(),
+        expires_at: at("19:25:25.341"),
+        expired: false,
+        detail: detail(),
+    };
     let expected = "\
 01M84XXGHJ0000000000000007  match.verified
 Ada Lovelace was verified: the looks together are alike enough, and nothing spoke against it.

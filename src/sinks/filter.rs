@@ -1,0 +1,83 @@
+//! Which events a sink is told of.
+
+use std::collections::BTreeSet;
+
+use crate::config::Only;
+use crate::domain::{CameraId, Event, PersonId};
+
+/// A filter as the configuration says it, ready to be asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    kinds: Option<BTreeSet<String>>,
+    cameras: Option<BTreeSet<CameraId>>,
+    people: Option<BTreeSet<PersonId>>,
+}
+
+impl Filter {
+    /// Lets through what `only` says; every kind where it names none.
+    #[must_use]
+    pub fn new(only: &Only) -> Self {
+        Self {
+            kinds: only.kinds.as_ref().map(|kinds| kinds.iter().cloned().collect()),
+            cameras: only.cameras.as_ref().map(|cameras| cameras.iter().cloned().collect()),
+            people: only.people.as_ref().map(|people| people.iter().cloned().collect()),
+        }
+    }
+
+    /// As [`Filter::new`], but only `kind` where `only` names no kinds.
+    #[must_use]
+    pub fn with_default_kind(only: &Only, kind: &str) -> Self {
+        let mut filter = Self::new(only);
+        filter.kinds.get_or_insert_with(|| BTreeSet::from([kind.to_owned()]));
+        filter
+    }
+
+    /// Whether the event passes. One that belongs to no camera, or is about nobody in particular, passes what is said
+    /// of cameras and people.
+    #[must_use]
+    pub fn passes(&self, event: &Event) -> bool {
+        let kind = &event.kind;
+        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(kind.name()))
+            && allows(self.cameras.as_ref(), kind.camera())
+            && allows(self.people.as_ref(), kind.person())
+    }
+}
+
+fn allows<T: Ord>(allowed: Option<&BTreeSet<T>>, value: Option<&T>) -> bool {
+    allowed.is_none_or(|allowed| value.is_none_or(|value| allowed.contains(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::WallTime;
+    use crate::domain::{EventKind, SCHEMA};
+
+    fn event(kind: EventKind) -> Event {
+        Event { schema: SCHEMA, id: ulid::Ulid::nil(), at: WallTime(jiff::Timestamp::UNIX_EPOCH), kind }
+    }
+
+    fn lost(camera: &str) -> Event {
+        event(EventKind::CameraLost { camera: camera.parse().unwrap(), message: String::new() })
+    }
+
+    fn removed(person: &str) -> Event {
+        event(EventKind::PersonRemoved { person: person.parse().unwrap(), record: String::new() })
+    }
+
+    #[test]
+    fn what_is_said_restricts_and_what_is_left_out_does_not() {
+        let all = Filter::new(&Only::default());
+        assert!(all.passes(&lost("a")) && all.passes(&removed("Ada")));
+        let only = Only { cameras: Some(vec!["a".parse().unwrap()]), ..Only::default() };
+        let of_a = Filter::new(&only);
+        assert!(of_a.passes(&lost("a")) && !of_a.passes(&lost("b")));
+        assert!(of_a.passes(&removed("Ada")), "belongs to no camera");
+        let ada = Filter::new(&Only { people: Some(vec!["Ada".parse().unwrap()]), ..Only::default() });
+        assert!(ada.passes(&removed("Ada")) && !ada.passes(&removed("Bert")) && ada.passes(&lost("a")));
+        let kinds = Filter::with_default_kind(&only, "person.removed");
+        assert!(!kinds.passes(&lost("a")) && kinds.passes(&removed("Ada")));
+        let named = Only { kinds: Some(vec!["camera.lost".to_owned()]), ..Only::default() };
+        assert!(Filter::with_default_kind(&named, "person.removed").passes(&lost("a")));
+    }
+}
