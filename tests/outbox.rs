@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use facewarden::clock::{Clock, SystemClock, WallTime};
-use facewarden::config::{Backoff, OutboxSettings};
+use facewarden::cmds::telling::Telling;
+use facewarden::config::{Backoff, Events, OutboxSettings, Socket};
 use facewarden::domain::{Event, EventKind, SCHEMA};
 use facewarden::sinks::{
     Addressee, Backlog as _, Courier, Delivered, Fate, MAX_IN_MEMORY, Outbox, OutboxError, ScriptedSink,
-    notices,
+    notices, print_events, verify,
 };
 
 use super::sinks::verified;
@@ -409,4 +410,36 @@ fn time_is_kept() {
     // More than there may be: what is old is looked for at once.
     open.outbox.store(&[Arc::new(Event { kind: EventKind::Degraded { message: long }, ..notice(3) })]);
     assert_eq!(open.kept(), Vec::<u64>::new(), "one event that is larger than all may be leaves nothing");
+}
+
+#[test]
+fn a_log_that_lost_its_end_in_a_power_cut_gets_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let events = Events {
+        log: Some(path("events.jsonl")),
+        outbox: OutboxSettings { folder: path("outbox"), ..OutboxSettings::default() },
+        socket: Some(Socket { path: path("events.sock"), ..Socket::default() }),
+        ..Events::default()
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let tell = |numbers: std::ops::RangeInclusive<u64>| {
+        let telling = Telling::open(&events, &[], Vec::new(), &clock).unwrap();
+        numbers.for_each(|number| telling.send(notice(number)));
+        assert_eq!(telling.close(LONG), Vec::<String>::new());
+    };
+    let files = ["events.jsonl", "events.jsonl.head"];
+    tell(1..=5);
+    files.iter().for_each(|name| drop(fs::copy(path(name), path(&format!("{name}.old"))).unwrap()));
+    tell(6..=9);
+    files.iter().for_each(|name| fs::rename(path(&format!("{name}.old")), path(name)).unwrap());
+    tell(10..=10);
+    let mut text = Vec::new();
+    print_events(&path("events.jsonl"), &|_, _| true, &mut text).unwrap().unwrap();
+    let ids = std::str::from_utf8(&text)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<Event>(line).unwrap().id.0);
+    assert_eq!(ids.collect::<Vec<_>>(), (1..=10).collect::<Vec<u128>>());
+    verify(&path("events.jsonl"), None).unwrap();
 }

@@ -172,6 +172,13 @@ fn open_log(
     clock: &Arc<dyn Clock>,
     say: &Notices,
 ) -> Result<EventLog, Failure> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            let message = format!("there is no folder {} for the event log: make it", folder.display());
+            return Err(Failure::new(Exit::CannotWrite, message));
+        }
+        _ => (),
+    }
     EventLog::open(path, Rotation::new(events), clock, say).or_exit(Exit::CannotWrite)
 }
 

@@ -36,7 +36,8 @@ pub struct Addressee {
     pub backoff: Backoff,
     /// Who is told.
     pub sink: Box<dyn Sink>,
-    /// It has everything up to here, whatever its cursor says: what was delivered just before a crash.
+    /// It has everything up to here and nothing after it, whatever its cursor says. A cursor may be old after a crash,
+    /// and ahead after a power cut that took what the other side had not synced; who knows it better says so.
     pub has_up_to: Option<u64>,
 }
 
@@ -78,7 +79,7 @@ impl Courier {
         let stats = Arc::new(CourierStats::default());
         let Addressee { key, backoff, sink, has_up_to } = addressee;
         let name = sink.name();
-        let at = outbox.cursor(&key).max(has_up_to.unwrap_or(0));
+        let at = has_up_to.unwrap_or_else(|| outbox.cursor(&key));
         let round = Round {
             refused_file: outbox.folder().join(format!("refused-{key}.jsonl")),
             key,
