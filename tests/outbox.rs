@@ -430,7 +430,9 @@ fn a_log_that_lost_its_end_in_a_power_cut_gets_it_again() {
     };
     let files = ["events.jsonl", "events.jsonl.head"];
     tell(1..=5);
-    files.iter().for_each(|name| drop(fs::copy(path(name), path(&format!("{name}.old"))).unwrap()));
+    for name in files {
+        fs::copy(path(name), path(&format!("{name}.old"))).unwrap();
+    }
     tell(6..=9);
     files.iter().for_each(|name| fs::rename(path(&format!("{name}.old")), path(name)).unwrap());
     tell(10..=10);

@@ -10,9 +10,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
-use rand::RngExt as _;
 
 use super::fanout::guarded;
+use super::pause::Pause;
 use super::{Backlog as _, Entry, Fate, Notices, Outbox, Sink, SinkError};
 use crate::clock::{Clock, Moment};
 use crate::config::Backoff;
@@ -126,30 +126,6 @@ impl Courier {
             tracing::error!(sink = self.name, "the thread of a sink panicked");
         }
         is_over
-    }
-}
-
-/// How long is waited: twice as long each time, less a random part of up to half.
-struct Pause {
-    first: Duration,
-    most: Duration,
-    next: Duration,
-}
-
-impl Pause {
-    fn new(backoff: &Backoff) -> Self {
-        let first = Duration::from_millis(backoff.first_ms);
-        Self { first, most: Duration::from_millis(backoff.max_ms), next: first }
-    }
-
-    fn take(&mut self) -> Duration {
-        let pause = self.next;
-        self.next = (pause * 2).min(self.most);
-        pause.mul_f64(rand::rng().random_range(0.5..=1.0))
-    }
-
-    fn reset(&mut self) {
-        self.next = self.first;
     }
 }
 

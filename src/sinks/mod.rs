@@ -12,6 +12,7 @@ mod hook;
 mod mqtt;
 mod notices;
 mod outbox;
+mod pause;
 mod recorder;
 mod relay;
 mod scripted;

@@ -21,6 +21,7 @@ use std::time::Duration;
 pub use child::MAX_OUTPUT_BYTES;
 use child::{End, Finished};
 
+use super::pause::Pause;
 use super::{Filter, Sink, SinkError};
 use crate::clock::{Clock, Moment};
 use crate::config::Hook;
@@ -251,7 +252,7 @@ impl Shared {
 
     /// Runs the command for an event, again where its exit code asks for that.
     fn attend(&self, event: &Event) {
-        let mut pause = Duration::from_millis(self.hook.backoff.first_ms);
+        let mut pause = Pause::new(&self.hook.backoff);
         for attempt in 1..=self.hook.attempts {
             match self.run(event) {
                 Ok(finished) => {
@@ -268,11 +269,10 @@ impl Shared {
                     return;
                 }
             }
-            if self.wait_while(self.lock(), pause, |state| !state.is_closed).is_closed {
+            if self.wait_while(self.lock(), pause.take(), |state| !state.is_closed).is_closed {
                 tracing::warn!(hook = self.name, event = %event.id, "not run again: the daemon ends");
                 return;
             }
-            pause = (pause * 2).min(Duration::from_millis(self.hook.backoff.max_ms));
             if is_expired(event, &*self.clock) {
                 self.stats.expired.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(hook = self.name, event = %event.id, "not run again: the event expired");

@@ -13,6 +13,7 @@ use super::wire::{self, Client, Connection, Happening, Plan};
 use super::{MqttStats, state_message};
 use crate::clock::Clock;
 use crate::config::Backoff;
+use crate::sinks::pause::Pause;
 
 /// The thread looks so often whether it is to end or to begin anew.
 const LOOK_AROUND: Duration = Duration::from_millis(250);
@@ -126,7 +127,7 @@ impl Shared {
 
     /// What the thread does until the sink is closed.
     pub(super) fn run(&self) {
-        let mut pause_ms = self.backoff.first_ms;
+        let mut pause = Pause::new(&self.backoff);
         let mut said = HashSet::new();
         loop {
             let mut held = Duration::ZERO;
@@ -138,7 +139,7 @@ impl Shared {
                 Err(failure) => failure,
             };
             if held >= HELD {
-                pause_ms = self.backoff.first_ms;
+                pause.reset();
             }
             self.stats.failed_attempts.fetch_add(1, Ordering::Relaxed);
             if said.insert(failure.kind) {
@@ -157,11 +158,10 @@ impl Shared {
             line.phase = Phase::Down(failure.message);
             line.must_reset = false;
             self.changed.notify_all();
-            let line = self.wait_while(line, jittered(pause_ms), |line| !line.is_closing);
+            let line = self.wait_while(line, pause.take(), |line| !line.is_closing);
             if line.is_closing {
                 break;
             }
-            pause_ms = pause_ms.saturating_mul(2).min(self.backoff.max_ms);
         }
         self.change(|line| line.phase = Phase::Ended);
     }
@@ -267,9 +267,4 @@ impl Shared {
             }
         }
     }
-}
-
-/// Between three quarters of it and all of it, so that many clients of one broker do not all come at once.
-fn jittered(pause_ms: u64) -> Duration {
-    Duration::from_millis(pause_ms).mul_f64(0.75 + 0.25 * rand::random::<f64>())
 }
