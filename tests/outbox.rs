@@ -410,6 +410,14 @@ fn time_is_kept() {
     // More than there may be: what is old is looked for at once.
     open.outbox.store(&[Arc::new(Event { kind: EventKind::Degraded { message: long }, ..notice(3) })]);
     assert_eq!(open.kept(), Vec::<u64>::new(), "one event that is larger than all may be leaves nothing");
+
+    // Its cursor was not written before the first end, so all three count. It is told so, and the end does not wait for what will never come.
+    let (sink, delivered) = ScriptedSink::new("a");
+    let courier = open.deliver_to("a", sink);
+    let said = open.said.recv_timeout(LONG).unwrap();
+    assert!(said.starts_with("a: 3 events are lost for it"), "{said}");
+    open.end(courier);
+    assert!(delivered.events().is_empty());
 }
 
 #[test]

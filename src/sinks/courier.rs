@@ -155,24 +155,17 @@ struct Over;
 
 impl Round {
     fn run(mut self, close_within: Duration) {
-        let ended = loop {
-            match self.turn() {
-                Ok(()) => (),
-                Err(Over) => break true,
-            }
+        while self.turn().is_ok() {
             if self.outbox.is_closing() && self.outbox.latest() <= self.at {
-                break false;
+                break;
             }
-        };
+        }
         let sink = &mut *self.sink;
         if let Err(error) = guarded(sink, |sink| {
             sink.close(close_within);
             Ok(())
         }) {
             tracing::error!(sink = error.sink, "{}", error.message);
-        }
-        if ended {
-            tracing::debug!(sink = self.name, "no more events are taken there for now");
         }
         self.outbox.advance(&self.key, self.at);
         self.outbox.rest();
@@ -185,6 +178,8 @@ impl Round {
             Err(error) => return self.put_off(&error),
         };
         if entries.is_empty() {
+            // Everything that waited may have been dropped: else it would be looked for again and again.
+            self.miss_up_to(self.outbox.oldest().saturating_sub(1));
             self.save();
             if let Err(error) = guarded(&mut *self.sink, |sink| sink.rest()) {
                 self.not_done(&error)?;
