@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use facewarden::domain::{Event, EventKind};
 
@@ -80,6 +81,15 @@ impl Ran {
     }
 }
 
+/// Until the time in which a grant may open something is over: `explain` says of it what is true when it is asked.
+fn wait_until_expired(event: &Event) {
+    let EventKind::Verified { expires_at, .. } = &event.kind else { panic!("no grant: {event:?}") };
+    let left = expires_at.0.duration_since(jiff::Timestamp::now());
+    if let Ok(left) = Duration::try_from(left) {
+        std::thread::sleep(left);
+    }
+}
+
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -112,6 +122,7 @@ fn decisions_are_recorded_explained_and_decided_again() {
         decisions[1].id
     );
     assert!(last.out.starts_with(&begin), "{}", last.out);
+    wait_until_expired(&decisions[0]);
     let first = ran.explain(&decisions[0].id.to_string());
     for part in
         ["Barack was verified", "one in 10,000 strangers' visits", "with 1 person enrolled", "expired "]
