@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, bounded};
 use facewarden::camera::scripted::{Scripted, Step};
 use facewarden::camera::{FrameSource, OpenSource, SourceError};
 use facewarden::clock::{Clock, Moment, SimulatedClock, SystemClock};
-use facewarden::decision::{Decider, Said};
+use facewarden::decision::{Decider, InvalidPolicy, Policy, Said};
 use facewarden::domain::{
     CapturedFrame, Detection, Embedding, LiveScore, ModelDigest, Payload, Scene, ScoredObservation, TrackId,
 };
@@ -283,6 +283,10 @@ impl<D: Decider> Decider for Ends<D> {
 
     fn reset(&mut self) {
         self.0.reset();
+    }
+
+    fn adopt(&mut self, policy: Policy) -> Result<(), InvalidPolicy> {
+        self.0.adopt(policy)
     }
 }
 

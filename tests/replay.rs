@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use facewarden::clock::{Clock, Moment, SystemClock};
-use facewarden::decision::{Acceptance, Decider, EvidenceDecider, LivenessPolicy, Said, SeveralFaces};
+use facewarden::decision::{
+    Acceptance, Decider, EvidenceDecider, InvalidPolicy, LivenessPolicy, Policy, Said, SeveralFaces,
+};
 use facewarden::domain::{EventKind, Scene, ScoredObservation, Threshold, TrackId};
 use facewarden::inference::{ScriptedEmbedder, ScriptedLiveness};
 
@@ -145,6 +147,10 @@ impl Decider for Counted {
 
     fn reset(&mut self) {
         self.0.reset();
+    }
+
+    fn adopt(&mut self, policy: Policy) -> Result<(), InvalidPolicy> {
+        self.0.adopt(policy)
     }
 }
 

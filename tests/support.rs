@@ -21,7 +21,9 @@ use facewarden::inference::{
     Detector, Embedder, LivenessModel, ScriptedDetector, ScriptedEmbedder, ScriptedLiveness,
 };
 use facewarden::matching::{Gallery, GalleryEntry, GalleryMetric, SharedGallery};
-use facewarden::pipeline::{Announcer, DecisionTerms, EventOut, Parts, Running, Seen, spawn};
+use facewarden::pipeline::{
+    Announcer, DecisionTerms, EventOut, Parts, Running, Seen, SharedCondition, spawn,
+};
 use facewarden::tracking::{Tracker, TrackerSettings};
 use facewarden::vision::quality::Gates;
 use image::{Rgb, RgbImage};
@@ -259,6 +261,8 @@ impl Door {
             announcer: Announcer::new(Arc::clone(&clock), out),
             view: self.view,
             recording: None,
+            stats: Arc::default(),
+            condition: SharedCondition::default(),
             clock,
         })
         .unwrap()

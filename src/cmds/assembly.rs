@@ -12,15 +12,17 @@ use crate::bundles::{self, BundleFolder, ModelIdentity};
 use crate::camera::{OpenSource, shown_source};
 use crate::clock::Clock;
 use crate::config::{self, Camera, Config, LivenessMode};
-use crate::decision::{Decider, EvidenceDecider};
+use crate::decision::Decider;
 use crate::domain::ModelDigest;
 use crate::inference::{
     Detector, DetectorOptions, Embedder, LivenessModel, LoadError, ModelFolders, OrtDetector, OrtEmbedder,
-    OrtLiveness, start_runtime,
+    OrtLiveness, Turns, start_runtime,
 };
 use crate::matching::SharedGallery;
-use crate::pipeline::{Announcer, DecisionTerms, Parts, Recording, Seen, SignSettings};
-use crate::tracking::{Tracker, TrackerSettings};
+use crate::pipeline::{
+    Announcer, DecisionTerms, Looking, Parts, Recording, Seen, SharedCondition, SignSettings, Stats,
+};
+use crate::tracking::{TrackIds, Tracker, TrackerSettings};
 
 /// The frames in memory never take more than this, whatever may be stored.
 const MAX_RECORDING_BYTES: usize = 200_000_000;
@@ -81,6 +83,34 @@ impl Models {
     }
 }
 
+/// The models of several pipelines, which ask them in turn.
+#[derive(Clone)]
+pub(super) struct SharedModels {
+    detector: Turns<OrtDetector>,
+    embedder: Turns<OrtEmbedder>,
+    liveness: Option<Turns<OrtLiveness>>,
+}
+
+impl SharedModels {
+    pub(super) fn new(models: Models) -> Self {
+        Self {
+            detector: Turns::new(models.detector),
+            embedder: Turns::new(models.embedder),
+            liveness: models.liveness.map(Turns::new),
+        }
+    }
+
+    /// What one more pipeline thinks with.
+    pub(super) fn minds(&self, decider: impl Decider + 'static) -> Minds {
+        Minds {
+            detector: Box::new(self.detector.clone()),
+            embedder: Box::new(self.embedder.clone()),
+            liveness: self.liveness.clone().map(|model| Box::new(model) as Box<dyn LivenessModel>),
+            decider: Box::new(decider),
+        }
+    }
+}
+
 /// What a pipeline thinks with.
 pub(super) struct Minds {
     /// Finds faces.
@@ -95,7 +125,7 @@ pub(super) struct Minds {
 
 impl Minds {
     /// The models for this pipeline alone, and what decides by them.
-    pub(super) fn new(models: Models, decider: EvidenceDecider) -> Self {
+    pub(super) fn new(models: Models, decider: impl Decider + 'static) -> Self {
         Self {
             detector: Box::new(models.detector),
             embedder: Box::new(models.embedder),
@@ -119,48 +149,79 @@ pub(super) struct Surroundings {
     pub(super) view: Option<Sender<Seen>>,
     /// How what led up to decisions is kept.
     pub(super) recording: Option<Recording>,
+    /// What outlives the pipeline.
+    pub(super) lasting: Lasting,
     /// The time.
     pub(super) clock: Arc<dyn Clock>,
 }
 
+/// What a camera's pipelines hand on to one another.
+#[derive(Clone, Default)]
+pub(super) struct Lasting {
+    /// The ids of its tracks.
+    pub(super) ids: TrackIds,
+    /// What is counted.
+    pub(super) stats: Arc<Stats>,
+    /// How it goes with the camera.
+    pub(super) condition: SharedCondition,
+}
+
 /// All that one camera's pipeline is made of.
 pub(super) fn parts((config, camera): (&Config, &Camera), minds: Minds, surroundings: Surroundings) -> Parts {
-    let Surroundings { open, keep_all, gallery, announcer, view, recording, clock } = surroundings;
+    let Surroundings { open, keep_all, gallery, announcer, view, recording, lasting, clock } = surroundings;
+    let Looking { min_detect_interval, tracker, gates, signs } = looking(config);
     Parts {
         camera: camera.id.clone(),
         open,
         read_timeout: Duration::from_millis(camera.read_timeout_ms),
         keep_all,
         detector: minds.detector,
-        min_detect_interval: Duration::from_secs_f64(0.9 / config.detection.max_fps),
-        tracker: Tracker::new(tracker_settings(&config.tracking)),
-        gates: gates(&config.quality),
-        signs: signs(config),
+        min_detect_interval,
+        tracker: Tracker::with_ids(tracker, lasting.ids),
+        gates,
+        signs,
         embedder: minds.embedder,
         liveness: minds.liveness,
         gallery,
         decider: minds.decider,
-        terms: DecisionTerms {
-            grant_valid: Duration::from_millis(config.decision.grant_valid_ms),
-            window: Duration::from_millis(config.decision.window_ms),
-            liveness_mode: config.liveness.mode.as_str(),
-            is_shadow: config.decision.shadow,
-        },
+        terms: decision_terms(config),
         announcer,
         view,
         recording,
+        stats: lasting.stats,
+        condition: lasting.condition,
         clock,
     }
 }
 
+/// How faces are looked at, by the settings.
+pub(super) fn looking(config: &Config) -> Looking {
+    Looking {
+        min_detect_interval: Duration::from_secs_f64(0.9 / config.detection.max_fps),
+        tracker: tracker_settings(&config.tracking),
+        gates: gates(&config.quality),
+        signs: signs(config),
+    }
+}
+
+/// What events say of how it is decided, by the settings.
+pub(super) fn decision_terms(config: &Config) -> DecisionTerms {
+    DecisionTerms {
+        grant_valid: Duration::from_millis(config.decision.grant_valid_ms),
+        window: Duration::from_millis(config.decision.window_ms),
+        liveness_mode: config.liveness.mode.as_str(),
+        is_shadow: config.decision.shadow,
+    }
+}
+
 /// How decisions are recorded, where the settings want that.
-pub(super) fn recording(config: &Config, models: &Models) -> Option<Recording> {
+pub(super) fn recording(config: &Config, models: bundles::Models) -> Option<Recording> {
     let debug = &config.debug;
     let max_mb = usize::try_from(debug.max_mb).unwrap_or(usize::MAX);
     debug.record.then(|| Recording {
         before: Duration::from_secs(debug.seconds_before.into()),
         max_bytes: max_mb.saturating_mul(1_000_000).min(MAX_RECORDING_BYTES),
-        out: Box::new(BundleFolder::new(without_secrets(config), models.identity())),
+        out: Box::new(BundleFolder::new(without_secrets(config), models)),
     })
 }
 

@@ -6,6 +6,7 @@ use super::exit::{Exit, Failure, Outcome};
 use super::liveness_test::untested;
 use super::terms::{Terms, embedder_of, enrolled};
 use crate::config::{Config, default_yaml, json_schema};
+use crate::domain::CameraId;
 
 /// Arguments of `config`.
 #[derive(Debug, clap::Args)]
@@ -56,7 +57,6 @@ pub fn run(args: &Args) -> Outcome {
 pub fn check(path: &Path, people: Option<usize>) -> Result<String, Failure> {
     let (config, warnings) = Config::read_with_warnings(path).map_err(super::config_failure)?;
     let embedder = embedder_of(&config)?;
-    let terms = Terms::new(&config, &embedder.name, embedder.calibration.as_ref(), true)?;
     let (people, whence) = match people {
         Some(people) => (people, "as asked"),
         None => match enrolled(&config.gallery.folder) {
@@ -72,10 +72,19 @@ pub fn check(path: &Path, people: Option<usize>) -> Result<String, Failure> {
         out.push_str(&format!("{warning}\n\n"));
     }
     let mut count = warnings.len();
-    let beyond = terms.out_of_reach(people).or_else(|| terms.beyond_data(people));
-    for message in beyond.into_iter().chain(untested(&config)?) {
-        count += 1;
-        out.push_str(&format!("warning: {message}\n\n"));
+    let mut reports: Vec<(CameraId, String)> = Vec::new();
+    let mut said: Vec<String> = Vec::new();
+    for own in config.one_by_one() {
+        let terms = Terms::new(&own, &embedder.name, embedder.calibration.as_ref(), true)?;
+        let beyond = terms.out_of_reach(people).or_else(|| terms.beyond_data(people));
+        for message in beyond.into_iter().chain(untested(&own)?) {
+            if !said.contains(&message) {
+                count += 1;
+                out.push_str(&format!("warning: {message}\n\n"));
+                said.push(message);
+            }
+        }
+        reports.extend(own.cameras.into_iter().map(|camera| (camera.id, terms.report(people))));
     }
     let tail = match count {
         0 => String::new(),
@@ -84,7 +93,15 @@ pub fn check(path: &Path, people: Option<usize>) -> Result<String, Failure> {
     };
     out.push_str(&format!("{} can be used{tail}\n", path.display()));
     let noun = if people == 1 { "person" } else { "people" };
-    out.push_str(&format!("{people} {noun} ({whence}):\n{}", terms.report(people)));
+    out.push_str(&format!("{people} {noun} ({whence}):\n"));
+    let (first, others) =
+        reports.split_first().map_or((None, [].as_slice()), |(one, rest)| (Some(one), rest));
+    let Some((_, report)) = first else { return Ok(out) };
+    if others.iter().all(|(_, other)| other == report) {
+        out.push_str(report);
+    } else {
+        reports.iter().for_each(|(camera, report)| out.push_str(&format!(" at {camera}:\n{report}")));
+    }
     Ok(out)
 }
 

@@ -60,13 +60,14 @@ pub fn run(args: &Args) -> Outcome {
     let _signals = signals::watch(shutdown.clone()).or_exit(Exit::Internal)?;
     let seen = Seen::default();
     let config = settings(&source, &gallery, &args.models)?;
-    let extras = Extras { sinks: vec![Box::new(seen.clone())], view: None };
+    let extras = Extras { sinks: vec![Box::new(seen.clone())], ..Extras::default() };
     tell(if camera.is_some() {
         "\nwatching the camera; Ctrl-C ends it\n"
     } else {
         "\nplaying the clip in real time\n"
     });
-    let stats = daemon::watch(&config, extras, &shutdown)?;
+    let watched = daemon::watch(&config, extras, &shutdown)?;
+    let (_, stats) = watched.first().ok_or_else(|| Failure::new(Exit::Internal, "nothing was watched"))?;
 
     let events = seen.events();
     tell(&format!(

@@ -99,6 +99,11 @@ impl PeopleWatch {
         Ok(watch)
     }
 
+    /// Goes on by other settings.
+    pub(super) fn adopt(&mut self, terms: Terms) {
+        self.terms = terms;
+    }
+
     /// The gallery to search.
     pub(super) fn gallery(&self) -> SharedGallery {
         self.gallery.clone()

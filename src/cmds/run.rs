@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::daemon::{self, Extras};
+use super::daemon::{self, Extras, Reread};
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::view;
 use super::{DEFAULT_CONFIG, config_failure};
@@ -11,7 +11,7 @@ use crate::domain::CameraId;
 use crate::sys::signals::{self, Shutdown};
 
 /// Arguments of `run`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Configuration file [default: /etc/facewarden/facewarden.yaml, unless --source is given]
     #[arg(long, value_name = "FILE")]
@@ -45,6 +45,14 @@ pub struct Args {
 /// See [`daemon::watch`].
 pub fn run(args: &Args) -> Outcome {
     let config = settings(args)?;
+    let several = config.cameras.len() > 1;
+    if several
+        && (args.source.is_some() || args.annotate.is_some() || args.speed.is_some() || args.loops.is_some())
+    {
+        let message =
+            "--source, --annotate, --speed and --loops are for one camera, and the configuration has several";
+        return Err(Failure::new(Exit::Usage, message));
+    }
     let shutdown = Shutdown::new();
     let _signals = signals::watch(shutdown.clone()).or_exit(Exit::Internal)?;
     let (view, drawing) = match &args.annotate {
@@ -55,7 +63,10 @@ pub fn run(args: &Args) -> Outcome {
         }
         None => (None, None),
     };
-    let watched = daemon::watch(&config, Extras { view, ..Extras::default() }, &shutdown);
+    let again = args.clone();
+    let reread: Reread = Box::new(move || settings(&again));
+    let extras = Extras { view, reread: Some(reread), ..Extras::default() };
+    let watched = daemon::watch(&config, extras, &shutdown);
     let drawn = drawing.map(view::Drawing::finish);
     watched?;
     drawn.transpose()?;

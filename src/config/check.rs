@@ -10,6 +10,10 @@ use super::check_events::events;
 use super::diagnostic::Severity;
 use super::types::{CONFIG_SCHEMA, Camera, Config, Detection, Quality, Tracking};
 
+/// The cameras of one daemon share one detector, which does some 80 pictures a second on one core: with more cameras
+/// than this each would be looked at less than five times a second.
+const MAX_CAMERAS: usize = 16;
+
 /// One thing to say about a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -125,36 +129,48 @@ pub fn check(config: &Config) -> Vec<Finding> {
 }
 
 fn cameras(cameras: &[Camera], found: &mut Findings) {
-    match cameras {
-        [] => found.error("cameras", "`cameras` is empty", "add one camera with `id` and `source`"),
-        [_] => (),
-        [_, rest @ ..] => found.error(
-            "cameras[1]",
-            format!("{} cameras are given", rest.len() + 1),
-            "this version watches one camera: run another instance with a file of its own for each further one",
-        ),
+    if cameras.is_empty() {
+        found.error("cameras", "`cameras` is empty", "add one camera with `id` and `source`");
     }
-    let mut seen = HashSet::new();
-    for (at, camera) in cameras.iter().enumerate() {
-        if !seen.insert(&camera.id) {
+    if cameras.len() > MAX_CAMERAS {
+        found.error(
+            "cameras",
+            format!("{} cameras are given, and one daemon watches at most {MAX_CAMERAS}", cameras.len()),
+            "run another instance with a file of its own for the others",
+        );
+    }
+    let (mut ids, mut sources) = (HashSet::new(), HashSet::new());
+    for (at, one) in cameras.iter().enumerate() {
+        if !ids.insert(&one.id) {
             found.error(
                 &format!("cameras[{at}].id"),
-                format!("two cameras are called `{}`", camera.id),
+                format!("two cameras are called `{}`", one.id),
                 "events name the camera: give each an `id` of its own",
             );
         }
+        // A file can be read twice, a device cannot.
+        if one.source.starts_with("/dev/") && !sources.insert(&one.source) {
+            found.error(
+                &format!("cameras[{at}].source"),
+                format!("two cameras are at `{}`", one.source),
+                "a device gives its pictures to one: write each device once",
+            );
+        }
+        camera(at, one, found);
     }
-    // What is wrong with cameras past the first is moot.
-    let Some(camera) = cameras.first() else { return };
-    let key = |name: &str| format!("cameras[0].{name}");
+}
+
+fn camera(at: usize, camera: &Camera, found: &mut Findings) {
+    let key = |name: &str| format!("cameras[{at}].{name}");
+    let source = key("source");
     if camera.source.trim().is_empty() {
         found.error(
-            &key("source"),
-            "`cameras[0].source` is empty",
+            &source,
+            format!("`{source}` is empty"),
             "name a device such as /dev/video0, a folder, a file or a URL",
         );
     } else if camera.source.contains('\0') {
-        found.error(&key("source"), "`cameras[0].source` has a zero byte in it", "no path or URL has one");
+        found.error(&source, format!("`{source}` has a zero byte in it"), "no path or URL has one");
     }
     found.range(&key("width"), camera.width, (64, 8192));
     found.range(&key("height"), camera.height, (64, 8192));
@@ -164,7 +180,7 @@ fn cameras(cameras: &[Camera], found: &mut Findings) {
         super::check_decision::rate(&key("false_match_rate"), rate, found);
     }
     if camera.loops == 0 {
-        found.error(&key("loops"), "`cameras[0].loops` cannot be 0", "1 plays the source once");
+        found.error(&key("loops"), format!("`{}` cannot be 0", key("loops")), "1 plays the source once");
     }
 }
 

@@ -5,6 +5,7 @@
 //! everything stands, so that both can point at line and column.
 
 mod calibration;
+mod changes;
 mod check;
 mod check_debug;
 mod check_decision;
@@ -21,6 +22,7 @@ mod tree;
 mod types;
 
 pub use calibration::{WriteCalibrationError, calibration_section, with_calibration};
+pub use changes::Takeover;
 pub use check::{Finding, check};
 pub use check_events::socket_mode;
 pub use diagnostic::{ConfigError, Diagnostic, Place, Severity};

@@ -18,7 +18,7 @@ pub const CONFIG_SCHEMA: u32 = 1;
 pub struct Config {
     /// Version of this file's format: 1.
     pub schema: u32,
-    /// What to watch. This version watches exactly one camera.
+    /// What to watch, 1 to 16 cameras. Each decides on its own; all share the models and the gallery.
     pub cameras: Vec<Camera>,
     /// Which models to use.
     #[serde(default)]
@@ -50,6 +50,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// The same settings once for each camera, with that camera alone.
+    pub fn one_by_one(&self) -> impl Iterator<Item = Self> + '_ {
+        self.cameras.iter().map(|camera| Self { cameras: vec![camera.clone()], ..self.clone() })
+    }
+
     /// One camera, and every other setting at its default.
     #[must_use]
     pub fn new(camera: Camera) -> Self {

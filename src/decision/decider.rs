@@ -366,4 +366,14 @@ impl Decider for EvidenceDecider {
     fn reset(&mut self) {
         self.tracks.retain(|_, entry| matches!(entry.life, Life::Settled { .. }));
     }
+
+    fn adopt(&mut self, policy: Policy) -> Result<(), InvalidPolicy> {
+        policy.check()?;
+        if policy != self.policy {
+            self.policy = policy;
+            self.needed = None;
+            self.reset();
+        }
+        Ok(())
+    }
 }

@@ -86,6 +86,7 @@ mod looks;
 mod policy;
 #[cfg(test)]
 mod properties;
+mod shared;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -96,6 +97,7 @@ pub use decider::{EvidenceDecider, MAX_TRACKS, Random};
 pub use gathering::MAX_LIVENESS_FAILURES;
 pub use looks::MAX_LOOKS;
 pub use policy::{InvalidPolicy, LivenessChecks, LivenessPolicy, Policy, SeveralFaces};
+pub use shared::SharedDecider;
 
 use crate::clock::Moment;
 use crate::domain::{Decision, Prompt, Scene, ScoredObservation, TrackId};
@@ -148,4 +150,11 @@ pub trait Decider: Send {
     /// Drops half-gathered evidence, because what the looks were compared with has changed (people enrolled or
     /// deleted). Decided tracks stay decided, cooldowns and a lock-out go on.
     fn reset(&mut self);
+
+    /// Decides by `policy` from now on. Where it differs from the one before, half-gathered evidence is dropped as in
+    /// [`Decider::reset`]: it was weighed by other rules.
+    ///
+    /// # Errors
+    /// If the policy makes no sense; the old one stays.
+    fn adopt(&mut self, policy: Policy) -> Result<(), InvalidPolicy>;
 }

@@ -9,6 +9,7 @@ mod runtime;
 mod scripted;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use image::RgbImage;
 
@@ -19,6 +20,7 @@ pub use liveness::OrtLiveness;
 pub use model::LoadError;
 pub use runtime::{RuntimeError, start_runtime};
 pub use scripted::{ScriptedDetector, ScriptedEmbedder, ScriptedLiveness};
+pub use turns::Turns;
 
 use crate::domain::{Detection, Embedding, EmbeddingError, LiveScore, ModelDigest};
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::announce::Announcer;
+use super::condition::{CameraState, SharedCondition};
 use super::latest::LatestSender;
+use super::pulse::Beating;
 use super::stats::Stats;
 use crate::camera::{FrameSource, OpenSource, SourceError};
 use crate::clock::Clock;
@@ -21,11 +23,16 @@ const SLICE: Duration = Duration::from_millis(200);
 /// be announced as lost and recovered several times a second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
+/// A camera on a slow bus may take so long to be opened. One that takes longer hangs, and so does its stage.
+const OPENED_WITHIN: Duration = Duration::from_secs(20);
+
 /// The first frame after opening may take this long even where a later one may not: network cameras wait for a
 /// key frame, and a decoder starts up. Without it such a source would be opened again for ever.
 const FIRST_FRAME_WITHIN: Duration = Duration::from_secs(15);
 
 pub(super) struct Capture {
+    pub pulse: Beating,
+    pub condition: SharedCondition,
     pub camera: CameraId,
     pub open: OpenSource,
     /// A source that gives nothing for so long is lost; before its first frame it may take a little longer.
@@ -70,10 +77,12 @@ impl Capture {
     /// # Errors
     /// Only if the source will never work, however often it is opened.
     pub(super) fn run(mut self) -> Result<(), SourceError> {
-        let mut memory = Memory { is_lost: false, pause: BACK_OFF.0, next_seq: 0 };
+        let mut memory = Memory { is_lost: self.condition.is_lost(), pause: BACK_OFF.0, next_seq: 0 };
         loop {
+            self.pulse.expect_within(OPENED_WITHIN);
             let end = match (self.open)() {
                 Ok(mut source) => {
+                    self.condition.opened(source.as_ref());
                     tracing::info!(camera = %self.camera, source = source.describe(), "camera open");
                     self.has_own_time.store(self.keep_all && source.is_finite(), Ordering::Release);
                     self.read(source.as_mut(), &mut memory)
@@ -86,6 +95,8 @@ impl Capture {
                 End::Unusable(error) => return Err(error),
                 End::Lost(message) => {
                     if !memory.is_lost {
+                        let state = CameraState::Lost { message: message.clone() };
+                        self.condition.set(state, self.clock.now());
                         tracing::warn!(camera = %self.camera, "camera lost: {message}; opening it again until it is back");
                         self.announcer
                             .announce(EventKind::CameraLost { camera: self.camera.clone(), message });
@@ -94,6 +105,7 @@ impl Capture {
                     self.tell_ready();
                 }
             }
+            self.pulse.expect_within(memory.pause + SLICE + OPENED_WITHIN);
             if self.is_stopped_within(memory.pause) {
                 return Ok(());
             }
@@ -109,6 +121,7 @@ impl Capture {
             if self.is_stopped_within(Duration::ZERO) {
                 return End::Done;
             }
+            self.pulse.beat();
             match source.next_frame(SLICE.min(self.read_timeout)) {
                 Ok(mut frame) => {
                     let now = self.clock.now();
@@ -122,6 +135,7 @@ impl Capture {
                     if now.since(opened) >= BACK_OFF.1 {
                         memory.pause = BACK_OFF.0;
                     }
+                    self.condition.set(CameraState::Watching, now);
                     self.tell_ready();
                     self.stats.captured.add_one();
                     let sent = if self.keep_all {

@@ -7,6 +7,8 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use super::latest::{LatestReceiver, Nothing};
 use super::looks::{Attention, LookPicker};
+use super::manner::Looking;
+use super::pulse::Beating;
 use super::record::RecordLink;
 use super::signs::SignWatch;
 use super::stats::Stats;
@@ -58,6 +60,8 @@ pub struct Seen {
 }
 
 pub(super) struct Detect {
+    pub pulse: Beating,
+    pub changes: LatestReceiver<Looking>,
     pub frames: LatestReceiver<CapturedFrame>,
     pub detector: Box<dyn Detector>,
     pub tracker: Tracker,
@@ -87,6 +91,10 @@ impl Detect {
         let mut ended: Vec<TrackId> = Vec::new();
         let mut last_looked: Option<Moment> = None;
         loop {
+            self.pulse.beat();
+            if let Ok(looking) = self.changes.receive(Duration::ZERO) {
+                self.look_by(looking);
+            }
             let captured = match self.frames.receive(PATIENCE) {
                 Ok(frame) => frame,
                 Err(Nothing::TimedOut) => continue,
@@ -132,6 +140,17 @@ impl Detect {
             ended,
             at: last_looked.unwrap_or_default(),
         }));
+    }
+
+    fn look_by(&mut self, looking: Looking) {
+        self.min_interval = looking.min_detect_interval;
+        self.tracker.adopt(looking.tracker);
+        self.gates = looking.gates;
+        self.signs = match (self.signs.take(), looking.signs) {
+            (Some(signs), Some(settings)) => Some(signs.adopting(settings)),
+            (None, settings) => settings.map(SignWatch::new),
+            (Some(_), None) => None,
+        };
     }
 
     /// Decodes a frame and finds its faces; `None` if either fails, which is counted and said once. What the camera

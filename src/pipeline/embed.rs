@@ -10,7 +10,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::announce::Announcer;
 use super::detect::{Look, Work};
 use super::event_of::{asked, decided};
+use super::latest::LatestReceiver;
 use super::looks::Attention;
+use super::manner::Deciding;
+use super::pulse::Beating;
 use super::record::RecordLink;
 use super::stats::Stats;
 use super::trouble::Trouble;
@@ -60,6 +63,8 @@ pub struct DecisionTerms {
 }
 
 pub(super) struct Embed {
+    pub pulse: Beating,
+    pub changes: LatestReceiver<Deciding>,
     pub camera: CameraId,
     pub work: Receiver<Work>,
     pub attention: Sender<Attention>,
@@ -90,6 +95,10 @@ impl Embed {
         let mut generation = self.gallery.generation();
         let mut newest = Moment::default();
         loop {
+            self.pulse.beat();
+            if let Ok(deciding) = self.changes.receive(Duration::ZERO) {
+                self.decide_by(deciding);
+            }
             let work = match self.work.recv_timeout(TICK) {
                 Ok(work) => Some(work),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -120,6 +129,14 @@ impl Embed {
                 }
             }
             said.into_iter().for_each(|said| self.tell(said));
+        }
+    }
+
+    fn decide_by(&mut self, deciding: Deciding) {
+        match self.decider.adopt(deciding.policy) {
+            Ok(()) => self.terms = deciding.terms,
+            // Whoever sends it has checked it.
+            Err(error) => tracing::error!(camera = %self.camera, "the new settings cannot be used: {error}"),
         }
     }
 

@@ -13,17 +13,21 @@
 //! | attention | 64 track ids | dropped: a track is looked at a little more, or less, often than it should be |
 //! | record | 32 frames or decisions; only where recording is on | dropped and counted, and the bundle says so (a recording that keeps all waits) |
 //! | view | 4 frames | dropped: the drawing skips a frame (a recording that keeps all waits) |
+//! | changes | 1 for each stage | the newer change of the settings replaces the older |
 //!
 //! Shutdown runs with the stream: the capture stage stops and drops its sender, the next stage sees the end, and so
 //! on; each ends when everything before it was handled.
 
 mod announce;
 mod capture;
+mod condition;
 mod detect;
 mod embed;
 mod event_of;
 mod latest;
 mod looks;
+mod manner;
+mod pulse;
 mod record;
 mod signs;
 mod stats;
@@ -36,10 +40,12 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 pub use announce::{Announced, Announcer, EventOut};
+pub use condition::{CameraState, Condition, SharedCondition};
 pub use detect::Seen;
 pub use embed::{DecisionTerms, Verdicts};
 pub use latest::{Closed, LatestReceiver, LatestSender, Nothing, latest};
 pub use looks::most_looks;
+pub use manner::{Deciding, Looking};
 pub use record::Recording;
 pub use signs::SignSettings;
 pub use stats::{Counter, Latency, Stats};
@@ -56,6 +62,8 @@ use crate::vision::quality::Gates;
 use capture::Capture;
 use detect::Detect;
 use embed::Embed;
+use manner::{ChangeIn, changes};
+use pulse::Pulses;
 use record::{Record, RecordLink};
 use trouble::Trouble;
 
@@ -96,6 +104,10 @@ pub struct Parts {
     pub view: Option<Sender<Seen>>,
     /// How what led up to decisions is kept; `None` where it is not.
     pub recording: Option<Recording>,
+    /// What it counts; a pipeline that is started anew counts on.
+    pub stats: Arc<Stats>,
+    /// How it goes with the camera.
+    pub condition: SharedCondition,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -109,6 +121,8 @@ pub struct Running {
     detect: Thread<()>,
     embed: Thread<()>,
     record: Option<Thread<()>>,
+    pulses: Pulses,
+    changes: ChangeIn,
     /// Gives one value when the first frame has come, or the camera was found missing and is waited for; is
     /// disconnected if the pipeline ends before.
     pub ready: Receiver<()>,
@@ -134,7 +148,9 @@ pub enum PipelineError {
 /// # Errors
 /// If the system gives no threads.
 pub fn spawn(parts: Parts) -> std::io::Result<Running> {
-    let stats = Arc::new(Stats::default());
+    let stats = parts.stats;
+    let mut pulses = Pulses::new(Arc::clone(&parts.clock));
+    let (changes, looking, deciding) = changes();
     let verdicts = Verdicts::default();
     let (frames_in, frames_out) = latest(stats.replaced.share());
     let (work_in, work_out) = bounded(4);
@@ -150,11 +166,14 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         None => (None, None),
     };
     let record = parts.recording.zip(takes).map(|(recording, takes)| {
-        Record::new(recording, takes, parts.announcer.clone(), Arc::clone(&parts.clock), Arc::clone(&stats))
+        let (announcer, clock) = (parts.announcer.clone(), Arc::clone(&parts.clock));
+        Record::new(recording, takes, announcer, clock, Arc::clone(&stats), pulses.add("record"))
     });
     let trouble = |doing, consequence| Trouble::new(doing, consequence, parts.announcer.clone());
 
     let embed = Embed {
+        pulse: pulses.add("embed"),
+        changes: deciding,
         camera: parts.camera.clone(),
         work: work_out,
         attention: attention_in,
@@ -174,6 +193,8 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         stats: Arc::clone(&stats),
     };
     let detect = Detect {
+        pulse: pulses.add("detect"),
+        changes: looking,
         frames: frames_out,
         detector: parts.detector,
         tracker: parts.tracker,
@@ -190,6 +211,8 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         stats: Arc::clone(&stats),
     };
     let capture = Capture {
+        pulse: pulses.add("capture"),
+        condition: parts.condition,
         camera: parts.camera,
         open: parts.open,
         read_timeout: parts.read_timeout,
@@ -207,7 +230,7 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
     let embed = thread::spawn("embed", move || embed.run())?;
     let detect = thread::spawn("detect", move || detect.run())?;
     let capture = thread::spawn("capture", move || capture.run())?;
-    Ok(Running { stop: Some(stop), capture, detect, embed, record, ready, stats, verdicts })
+    Ok(Running { stop: Some(stop), capture, detect, embed, record, pulses, changes, ready, stats, verdicts })
 }
 
 impl Running {
@@ -220,6 +243,17 @@ impl Running {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.capture.is_finished() || self.detect.is_finished() || self.embed.is_finished()
+    }
+
+    /// The stage that hangs, if one does: it has given no sign of life for longer than its work can take.
+    #[must_use]
+    pub fn silent(&self) -> Option<&'static str> {
+        self.pulses.silent()
+    }
+
+    /// Looks and decides in another manner from the next frame on.
+    pub fn change(&self, looking: Looking, deciding: Deciding) {
+        self.changes.send(looking, deciding);
     }
 
     /// Waits for all stages, together at most `within`. A stage that still runs then is left behind.

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::announce::Announcer;
 use super::detect::Look;
+use super::pulse::Beating;
 use super::stats::Stats;
 use crate::bundles::{BundleError, BundleOut, Footage, GalleryIdentity, KeptFace, KeptFrame};
 use crate::clock::{Clock, Moment};
@@ -22,6 +23,12 @@ const WAITING: usize = 32;
 
 /// How often what is too old is deleted, whether anything is decided or not.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
+
+/// How often the stage gives a sign of life while nothing comes.
+const LOOK_UP_EVERY: Duration = Duration::from_secs(1);
+
+/// A slow disk may take so long for a bundle, or to delete old ones.
+const STORED_WITHIN: Duration = Duration::from_secs(60);
 
 /// How what led up to decisions is kept.
 pub struct Recording {
@@ -105,6 +112,7 @@ pub(super) struct Record {
     is_pruned: bool,
     /// Storing failed, and that was said.
     is_failing: bool,
+    pulse: Beating,
 }
 
 impl Record {
@@ -114,21 +122,24 @@ impl Record {
         announcer: Announcer,
         clock: Arc<dyn Clock>,
         stats: Arc<Stats>,
+        pulse: Beating,
     ) -> Self {
         let (frames, bytes) = (VecDeque::new(), 0);
-        Self { settings, takes, announcer, clock, stats, frames, bytes, is_pruned: false, is_failing: false }
+        let (is_pruned, is_failing) = (false, false);
+        Self { settings, takes, announcer, clock, stats, frames, bytes, is_pruned, is_failing, pulse }
     }
 
     pub(super) fn run(mut self) {
         let mut tidied: Option<Moment> = None;
         loop {
+            self.pulse.expect_within(STORED_WITHIN);
             if tidied.is_none_or(|last| self.clock.now().since(last) >= TIDY_EVERY) {
                 tidied = Some(self.clock.now());
                 let now = self.clock.wall(self.clock.now());
                 let result = self.settings.out.tidy(now);
                 self.note(result);
             }
-            match self.takes.recv_timeout(TIDY_EVERY) {
+            match self.takes.recv_timeout(LOOK_UP_EVERY) {
                 Ok((Take::Frame(frame), dropped)) => self.remember(frame, dropped),
                 Ok((Take::Decided(event, gallery), dropped)) => self.store(&event, &gallery, dropped),
                 Err(RecvTimeoutError::Timeout) => (),
@@ -195,6 +206,7 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use std::sync::Mutex;
 
+    use super::super::pulse::Pulses;
     use super::*;
     use crate::clock::{SimulatedClock, WallTime};
     use crate::domain::{ModelDigest, Payload, Rect, TrackId};
@@ -251,7 +263,8 @@ mod tests {
         let settings = Recording { before: Duration::from_secs(3), max_bytes, out: Box::new(shelf.clone()) };
         let stats = Arc::new(Stats::default());
         let (_, takes) = RecordLink::new(false, &stats);
-        (Record::new(settings, takes, announcer, clock, stats), told)
+        let pulse = Pulses::new(Arc::clone(&clock)).add("record");
+        (Record::new(settings, takes, announcer, clock, stats, pulse), told)
     }
 
     #[test]

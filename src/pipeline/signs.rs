@@ -30,6 +30,12 @@ impl SignWatch {
         Self { settings, place: EdgeMemory::new(), tracks: BTreeMap::new() }
     }
 
+    /// The same with other settings; what was learnt of the place stays.
+    pub(super) fn adopting(self, settings: SignSettings) -> Self {
+        let tracks = if settings == self.settings { self.tracks } else { BTreeMap::new() };
+        Self { settings, place: self.place, tracks }
+    }
+
     /// Takes in a look at a track; what the recent looks at it show.
     pub(super) fn look(&mut self, track: TrackId, frame: &Frame, face: Rect) -> SpoofSigns {
         let SignSettings { edges, max_overexposed } = self.settings;

@@ -31,6 +31,8 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -62,6 +64,16 @@ pub struct TrackerSettings {
     /// A detection continues a track only if it overlaps the predicted box by this (intersection over union),
     /// 0..=1. With NaN nothing continues.
     pub min_iou: f32,
+}
+
+/// Gives track ids: 1 and up, none twice. Clones go on with each other's.
+#[derive(Debug, Clone, Default)]
+pub struct TrackIds(Arc<AtomicU64>);
+
+impl TrackIds {
+    fn next(&self) -> TrackId {
+        TrackId(self.0.fetch_add(1, Ordering::Relaxed) + 1)
+    }
 }
 
 /// What one frame changed.
@@ -99,14 +111,25 @@ pub struct Tracker {
     live: Vec<Live>,
     crowd: Crowd,
     newest: Option<Moment>,
-    last_id: u64,
+    ids: TrackIds,
 }
 
 impl Tracker {
     /// A tracker that has seen nobody yet; the first id is 1.
     #[must_use]
     pub fn new(settings: TrackerSettings) -> Self {
-        Self { settings, live: Vec::new(), crowd: Crowd::default(), newest: None, last_id: 0 }
+        Self::with_ids(settings, TrackIds::default())
+    }
+
+    /// As [`Tracker::new`], with ids that go on where another tracker's ended.
+    #[must_use]
+    pub fn with_ids(settings: TrackerSettings, ids: TrackIds) -> Self {
+        Self { settings, live: Vec::new(), crowd: Crowd::default(), newest: None, ids }
+    }
+
+    /// Follows by other settings from now on; tracks that are alive stay so.
+    pub fn adopt(&mut self, settings: TrackerSettings) {
+        self.settings = settings;
     }
 
     /// Takes in all detections of the frame taken at `at`, in any order.
@@ -243,11 +266,10 @@ impl Tracker {
                 ended.push(self.live.swap_remove(index).track);
             }
         }
-        self.last_id += 1;
         let state =
             if self.settings.confirm_after <= 1 { TrackState::Confirmed } else { TrackState::Tentative };
         self.live.push(Live {
-            track: Track { id: TrackId(self.last_id), state, detection, first_seen: at, last_seen: at },
+            track: Track { id: self.ids.next(), state, detection, first_seen: at, last_seen: at },
             seen: detection,
             motion: Motion::new(detection.box_in_frame),
             hits: 1,

@@ -248,17 +248,10 @@ cameras:
   - id: door
     source: /dev/video0
   - id: door
-    source: /dev/video1
+    source: /dev/video0
 ",
     ), @r"
     facewarden.yaml cannot be used: 2 errors
-
-    error: 2 cameras are given
-     --> facewarden.yaml:5:5
-      |
-    5 |   - id: door
-      |     ^
-      = this version watches one camera: run another instance with a file of its own for each further one
 
     error: two cameras are called `door`
      --> facewarden.yaml:5:9
@@ -266,6 +259,13 @@ cameras:
     5 |   - id: door
       |         ^^^^
       = events name the camera: give each an `id` of its own
+
+    error: two cameras are at `/dev/video0`
+     --> facewarden.yaml:6:13
+      |
+    6 |     source: /dev/video0
+      |             ^^^^^^^^^^^
+      = a device gives its pictures to one: write each device once
     ");
 }
 

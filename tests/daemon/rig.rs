@@ -227,8 +227,18 @@ impl Daemon {
         found.unwrap()
     }
 
-    /// What it tells the service manager next.
+    /// What it tells the service manager next, apart from how it goes.
     pub(crate) fn told(&self) -> String {
+        loop {
+            let told = self.told_in_all();
+            if !told.starts_with("STATUS=") {
+                return told;
+            }
+        }
+    }
+
+    /// What it tells the service manager next, whatever it is.
+    pub(crate) fn told_in_all(&self) -> String {
         let mut buffer = [0; 1024];
         let length = self.socket.recv(&mut buffer).unwrap_or_else(|e| panic!("{e}\n{}", self.log()));
         String::from_utf8(buffer[..length].to_vec()).unwrap()

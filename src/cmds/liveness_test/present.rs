@@ -1,11 +1,9 @@
 //! One presentation: the daemon's own pipeline for a few seconds, or for one recording.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use image::RgbImage;
-
-use super::super::assembly::{self, Minds, Models, Surroundings};
+use super::super::assembly::{self, Lasting, Minds, Models, Surroundings};
 use super::super::daemon::{GLANCE_MS, pipeline_failure, something_seen};
 use super::super::exit::{Exit, Failure, OrExit};
 use super::super::terms::passive_checks;
@@ -14,10 +12,8 @@ use crate::camera::OpenSource;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Metric};
 use crate::decision::Policy;
-use crate::domain::{Detection, Embedding, LiveScore, ModelDigest, PersonId, Similarity, Threshold};
-use crate::inference::{
-    Detector, Embedder, InferenceError, LivenessModel, OrtDetector, OrtEmbedder, OrtLiveness,
-};
+use crate::domain::{PersonId, Similarity, Threshold};
+use crate::inference::{Embedder as _, LivenessModel, OrtDetector, OrtEmbedder, OrtLiveness, Turns};
 use crate::matching::{Gallery, GalleryMetric, SharedGallery};
 use crate::pipeline::{self, Announcer, Parts};
 use crate::sys::signals::Shutdown;
@@ -25,51 +21,12 @@ use crate::sys::signals::Shutdown;
 /// So soon has a pipeline ended that was told to.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
-/// A model that each presentation's pipeline uses in its turn.
-struct Lent<T>(Arc<Mutex<T>>);
-
-impl<T> Lent<T> {
-    fn new(model: T) -> Self {
-        Self(Arc::new(Mutex::new(model)))
-    }
-
-    fn lend(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-
-    fn with<R>(&self, ask: impl FnOnce(&mut T) -> R) -> R {
-        ask(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl<T: Detector> Detector for Lent<T> {
-    fn detect(&mut self, picture: &RgbImage) -> Result<Vec<Detection>, InferenceError> {
-        self.with(|model| model.detect(picture))
-    }
-}
-
-impl<T: Embedder> Embedder for Lent<T> {
-    fn embed(&mut self, picture: &RgbImage, detection: &Detection) -> Result<Embedding, InferenceError> {
-        self.with(|model| model.embed(picture, detection))
-    }
-
-    fn digest(&self) -> ModelDigest {
-        self.with(|model| model.digest())
-    }
-}
-
-impl<T: LivenessModel> LivenessModel for Lent<T> {
-    fn judge(&mut self, picture: &RgbImage, detection: &Detection) -> Result<LiveScore, InferenceError> {
-        self.with(|model| model.judge(picture, detection))
-    }
-}
-
 /// Everything that is the same at each presentation.
 pub(super) struct Stage<'a> {
     config: &'a Config,
-    detector: Lent<OrtDetector>,
-    embedder: Lent<OrtEmbedder>,
-    liveness: Option<Lent<OrtLiveness>>,
+    detector: Turns<OrtDetector>,
+    embedder: Turns<OrtEmbedder>,
+    liveness: Option<Turns<OrtLiveness>>,
     /// Nobody is enrolled in it; the embedder is asked all the same, since a track begins anew where the face changes.
     gallery: SharedGallery,
     policy: Policy,
@@ -100,9 +57,9 @@ impl<'a> Stage<'a> {
         Ok(Self {
             config,
             gallery: SharedGallery::new(Gallery::new(models.embedder.digest(), metric, dimension, &[])),
-            detector: Lent::new(models.detector),
-            embedder: Lent::new(models.embedder),
-            liveness: models.liveness.map(Lent::new),
+            detector: Turns::new(models.detector),
+            embedder: Turns::new(models.embedder),
+            liveness: models.liveness.map(Turns::new),
             policy: policy(&daemon, passive_checks(&config.liveness, true), any),
             somebody: (
                 PersonId::new("presented").or_exit(Exit::Internal)?,
@@ -149,10 +106,10 @@ impl<'a> Stage<'a> {
         let config = self.config;
         let camera =
             config.cameras.first().ok_or_else(|| Failure::new(Exit::Config, "no camera is configured"))?;
-        let lend = |model: &Lent<OrtLiveness>| Box::new(model.lend()) as Box<dyn LivenessModel>;
+        let lend = |model: &Turns<OrtLiveness>| Box::new(model.clone()) as Box<dyn LivenessModel>;
         let minds = Minds {
-            detector: Box::new(self.detector.lend()),
-            embedder: Box::new(self.embedder.lend()),
+            detector: Box::new(self.detector.clone()),
+            embedder: Box::new(self.embedder.clone()),
             liveness: self.liveness.as_ref().map(lend),
             decider: Box::new(witness),
         };
@@ -164,6 +121,7 @@ impl<'a> Stage<'a> {
             announcer: Announcer::new(self.clock(), Arc::new(|_| ())),
             view: None,
             recording: None,
+            lasting: Lasting::default(),
             clock: self.clock(),
         };
         Ok(assembly::parts((config, camera), minds, surroundings))

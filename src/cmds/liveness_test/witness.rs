@@ -210,6 +210,10 @@ impl Decider for Witness {
     fn reset(&mut self) {
         self.decider.reset();
     }
+
+    fn adopt(&mut self, policy: Policy) -> Result<(), InvalidPolicy> {
+        self.decider.adopt(policy)
+    }
 }
 
 #[cfg(test)]

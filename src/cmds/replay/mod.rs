@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 
-use super::assembly::{self, Minds, Models, Surroundings};
+use super::assembly::{self, Lasting, Minds, Models, Surroundings};
 use super::daemon::pipeline_failure;
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::gallery::{store_failure, warn_of_refused};
@@ -241,6 +241,7 @@ fn decide_again(
         announcer: Announcer::new(Arc::clone(&clock), Arc::new(out)),
         view: Some(view),
         recording: None,
+        lasting: Lasting::default(),
         clock,
     };
     let parts = assembly::parts((config, &camera), Minds::new(models, decider), surroundings);

@@ -1,0 +1,273 @@
+//! The daemon: everything opened, started, waited for, and ended in order. Used by `run` and `demo`.
+
+mod health;
+mod post;
+mod settings;
+mod site;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::bounded;
+
+use super::assembly::{self, Models, SharedModels};
+use super::exit::{Exit, Failure, OrExit};
+use super::people::PeopleWatch;
+use super::telling::Telling;
+use crate::camera::{SourceError, opener};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::domain::{CameraId, EventKind};
+use crate::inference::Embedder as _;
+use crate::pipeline::{Announcer, PipelineError, Seen, Stats, Verdicts};
+use crate::sinks::{Fate, Sink, SinkError};
+use crate::sys::signals::{Shutdown, Wake};
+use crate::sys::{notify, process};
+use health::Health;
+use post::Common;
+pub use settings::Reread;
+use settings::Settings;
+use site::Site;
+
+/// All of the shutdown takes less than this, so that systemd never has to kill.
+const SHUTDOWN_WITHIN: Duration = Duration::from_millis(2500);
+
+/// How often the main thread looks around, milliseconds.
+pub(super) const GLANCE_MS: u64 = 100;
+
+/// Draws what the daemon sees; gets frames and the verdicts on their tracks.
+pub type StartView = Box<dyn FnOnce(crossbeam_channel::Receiver<Seen>, Verdicts) -> Result<(), Failure>>;
+
+/// What `run` and `demo` add to the configuration.
+#[derive(Default)]
+pub struct Extras {
+    /// More takers of events.
+    pub sinks: Vec<Box<dyn Sink>>,
+    /// Draws what the first camera sees.
+    pub view: Option<StartView>,
+    /// Reads the settings again when that is asked for.
+    pub reread: Option<Reread>,
+}
+
+/// Watches until all sources have ended or `shutdown` is requested, and gives back what was counted at each camera.
+///
+/// # Errors
+/// If anything cannot be opened, with the exit code for it, or a stage keeps failing.
+pub fn watch(
+    config: &Config,
+    extras: Extras,
+    shutdown: &Shutdown,
+) -> Result<Vec<(CameraId, Arc<Stats>)>, Failure> {
+    process::forbid_core_dumps().or_exit(Exit::Internal)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    if let [camera] = config.cameras.as_slice() {
+        // A wrong path is said before anything is loaded. Where there are several, the others are watched.
+        drop(opener(camera, Arc::clone(&clock)).map_err(source_failure)?);
+    }
+    let models = Models::load(config)?;
+    let (model, identity) = (models.embedder.digest(), models.identity());
+    let settings = Settings::new(config, extras.reread, &models);
+    let outlook = settings.outlook(config)?;
+    let people = PeopleWatch::open(&config.gallery, &models.embedder, outlook.terms)?;
+    let cameras: Vec<CameraId> = config.cameras.iter().map(|camera| camera.id.clone()).collect();
+    let telling = Arc::new(Telling::open(&config.events, &cameras, extras.sinks, &clock)?);
+    let out = Arc::clone(&telling);
+    let announcer = Announcer::new(Arc::clone(&clock), Arc::new(move |event| out.send(event)));
+    people.report(&announcer);
+    for message in outlook.untested {
+        tracing::warn!("{message}");
+        announcer.announce(EventKind::Degraded { message });
+    }
+
+    let models = SharedModels::new(models);
+    let eyes = Arc::clone(&clock);
+    let common = Common {
+        opener: Box::new(move |camera| opener(camera, Arc::clone(&eyes))),
+        minds: Box::new(move |decider| models.minds(decider)),
+        recording: Box::new(move |config| assembly::recording(config, identity.clone())),
+        gallery: people.gallery(),
+        announcer: announcer.clone(),
+        clock: Arc::clone(&clock),
+    };
+    let mut site = Site::new(config, outlook.policies, common)?;
+    let (view, seen) = bounded(4);
+    site.start(extras.view.is_some().then_some(view))?;
+    if let (Some(start_view), Some(first)) = (extras.view, site.first()) {
+        start_view(seen, first.verdicts.clone())?;
+    }
+
+    if site.is_ready(shutdown) {
+        let started =
+            EventKind::Started { version: env!("CARGO_PKG_VERSION").to_owned(), people: people.count() };
+        announcer.announce(started);
+        tracing::info!(cameras = cameras.len(), people = people.count(), model = model.short(), "watching");
+        notify::ready("watching").or_exit(Exit::Internal)?;
+    }
+
+    let mut keeper = Keeper { settings, site, people, announcer, telling, clock };
+    let end = keeper.keep(shutdown);
+    let Keeper { site, announcer, telling, .. } = keeper;
+    let (reason, defect) = match end {
+        End::Asked(reason) => (reason, None),
+        End::Failed(failure) => (failure.to_string(), Some(failure)),
+    };
+
+    tracing::info!("stopping: {reason}");
+    if let Err(error) = notify::stopping(&reason) {
+        tracing::warn!("the service manager cannot be told: {error}");
+    }
+    let ended = site.end(SHUTDOWN_WITHIN / 3 * 2);
+    let ended = if shutdown.is_requested() { ended } else { ended.and_then(something_seen_at_each) };
+    let message = ended.as_ref().map_or_else(ToString::to_string, |_| reason);
+    announcer.announce(EventKind::Stopping { message });
+    drop(announcer);
+    for late in Arc::into_inner(telling).map(|telling| telling.close(SHUTDOWN_WITHIN / 3)).unwrap_or_default()
+    {
+        tracing::warn!(
+            "{late} did not end in time; what it is told from the outbox goes on at the next start"
+        );
+    }
+    defect.map_or(Ok(()), Err)?;
+    let counted = ended?;
+    counted.iter().for_each(|(camera, stats)| log_summary(camera, stats));
+    Ok(counted)
+}
+
+/// What the main thread looks after.
+struct Keeper {
+    settings: Settings,
+    site: Site,
+    people: PeopleWatch,
+    announcer: Announcer,
+    telling: Arc<Telling>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Why the daemon ends.
+enum End {
+    /// Somebody asked for it, or there is nothing more to do.
+    Asked(String),
+    /// A part of it is broken.
+    Failed(Failure),
+}
+
+impl Keeper {
+    /// Looks after everything until the sources have ended, the program is to end, or something is beyond mending.
+    fn keep(&mut self, shutdown: &Shutdown) -> End {
+        let mut health = Health::new();
+        loop {
+            match shutdown.wait(Duration::from_millis(GLANCE_MS)) {
+                Wake::Shutdown => {
+                    return End::Asked(shutdown.reason().unwrap_or_else(|| "asked to stop".to_owned()));
+                }
+                Wake::Reload => self.reload(),
+                Wake::TimedOut => self.people.refresh(false, &self.announcer),
+            }
+            for message in self.telling.notices().try_iter() {
+                self.announcer.announce(EventKind::Degraded { message });
+            }
+            match self.telling.gone().try_recv() {
+                Ok(error) if error.fate == Fate::Defect => return End::Failed(defect(error)),
+                Ok(error) => return End::Asked(format!("nobody takes the events any more: {error}")),
+                Err(_nobody_is_gone) => (),
+            }
+            if let Err(failure) = self.site.tend() {
+                return End::Failed(failure);
+            }
+            if self.site.is_over() {
+                return End::Asked("the source has ended".to_owned());
+            }
+            health.look(&self.site, self.people.count(), self.clock.as_ref(), &self.announcer);
+        }
+    }
+
+    /// Reads settings and gallery again. Settings that cannot be used are refused as a whole.
+    fn reload(&mut self) {
+        self.tell_manager(notify::reloading());
+        let (site, people) = (&mut self.site, &mut self.people);
+        let reloaded = self.settings.read_again(|config, outlook| {
+            site.change(config, outlook.policies);
+            people.adopt(outlook.terms);
+        });
+        match reloaded {
+            Ok(reloaded) => {
+                tracing::info!(changed = reloaded.taken.join(", "), "settings read again");
+                if !reloaded.at_next_start.is_empty() {
+                    let keys = reloaded.at_next_start.join(", ");
+                    tracing::warn!("these settings take effect only when the daemon is started anew: {keys}");
+                }
+            }
+            Err(failure) => {
+                let message = format!("the settings were not taken over, and the old ones stay: {failure}");
+                tracing::warn!("{message}");
+                self.announcer.announce(EventKind::Degraded { message });
+            }
+        }
+        self.people.refresh(true, &self.announcer);
+        self.tell_manager(notify::ready("watching"));
+    }
+
+    fn tell_manager(&self, told: std::io::Result<()>) {
+        if let Err(error) = told {
+            tracing::warn!("the service manager cannot be told: {error}");
+        }
+    }
+}
+
+fn defect(error: SinkError) -> Failure {
+    Failure { exit: Exit::Internal, error: error.into() }
+}
+
+fn something_seen_at_each(
+    counted: Vec<(CameraId, Arc<Stats>)>,
+) -> Result<Vec<(CameraId, Arc<Stats>)>, Failure> {
+    counted.iter().try_for_each(|(_, stats)| something_seen(Arc::clone(stats)).map(drop))?;
+    Ok(counted)
+}
+
+/// A recording in which every frame is damaged was not watched, and must not look as if it had been.
+pub(super) fn something_seen(stats: Arc<Stats>) -> Result<Arc<Stats>, Failure> {
+    let sound = stats.detected.get() + stats.skipped.get() + stats.model_failures.get();
+    match (stats.bad_frames.get(), sound) {
+        (bad @ 1.., 0) => {
+            let message = format!("no picture could be read: all {bad} frames that came are damaged");
+            Err(Failure::new(Exit::Data, message))
+        }
+        _ => Ok(stats),
+    }
+}
+
+/// The exit code of a source that cannot be used.
+pub(super) fn source_failure(error: SourceError) -> Failure {
+    Failure { exit: Exit::Unavailable, error: error.into() }
+}
+
+/// The exit code of a pipeline that did not end well.
+pub(super) fn pipeline_failure(error: PipelineError) -> Failure {
+    match error {
+        PipelineError::Source(error) => source_failure(error),
+        PipelineError::Stage(error) => Failure { exit: Exit::Internal, error: error.into() },
+    }
+}
+
+fn log_summary(camera: &CameraId, stats: &Stats) {
+    tracing::info!(
+        %camera,
+        captured = stats.captured.get(),
+        replaced = stats.replaced.get(),
+        skipped = stats.skipped.get(),
+        bad = stats.bad_frames.get(),
+        detected = stats.detected.get(),
+        tracks = stats.tracks.get(),
+        embeddings = stats.embeddings.get(),
+        looks_dropped = stats.looks_dropped.get(),
+        decisions = stats.decisions.get(),
+        recorded = stats.recorded.get(),
+        record_dropped = stats.record_dropped.get(),
+        frame_lag_p50_ms = stats.frame_lag.percentile_ms(50),
+        frame_lag_p99_ms = stats.frame_lag.percentile_ms(99),
+        "done"
+    );
+}
