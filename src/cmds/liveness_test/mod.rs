@@ -23,6 +23,7 @@ use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::{DEFAULT_CONFIG, config_failure};
 use crate::camera::opener;
 use crate::config::{self, Config, LivenessMode, Severity, Speed};
+use crate::domain::CameraId;
 use crate::store::{AttackKind, Origin, SelfTest, SelfTestError, read_self_tests, save_self_test};
 use crate::sys::process;
 use crate::sys::signals::{self, Shutdown};
@@ -48,6 +49,9 @@ pub struct Args {
     /// The daemon's configuration [default: /etc/facewarden/facewarden.yaml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Which of the configured cameras, where there are several
+    #[arg(long, value_name = "ID", value_parser = CameraId::new)]
+    camera: Option<CameraId>,
     /// What to watch instead of the configured camera
     #[arg(long, value_name = "PATH|URL|DEVICE", conflicts_with_all = ["live", "attack"])]
     camera_source: Option<String>,
@@ -227,7 +231,8 @@ impl Operator for AtTerminal<'_> {
 /// The configuration, with the camera that is asked for, checked as a whole.
 fn settings(args: &Args) -> Result<Config, Failure> {
     let path = args.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
-    let mut config = Config::read(path).map_err(config_failure)?;
+    let config = Config::read(path).map_err(config_failure)?;
+    let mut config = with_one_camera(&config, args.camera.as_ref())?;
     if let (Some(source), Some(camera)) = (&args.camera_source, config.cameras.first_mut()) {
         camera.source.clone_from(source);
         camera.driver = config::Driver::Auto;
@@ -240,6 +245,22 @@ fn settings(args: &Args) -> Result<Config, Failure> {
         return Err(Failure::new(Exit::Config, message));
     }
     Ok(config)
+}
+
+/// The same settings with the camera that is asked for alone.
+fn with_one_camera(config: &Config, asked: Option<&CameraId>) -> Result<Config, Failure> {
+    let ids: Vec<&str> = config.cameras.iter().map(|camera| camera.id.as_str()).collect();
+    let is_meant = |own: &Config| match asked {
+        Some(id) => own.cameras.first().is_some_and(|camera| camera.id == *id),
+        None => ids.len() == 1,
+    };
+    config.one_by_one().find(is_meant).ok_or_else(|| {
+        let message = match asked {
+            Some(id) => format!("no camera is called {id}; there are: {}", ids.join(", ")),
+            None => format!("there are several cameras: say which with --camera ({})", ids.join(", ")),
+        };
+        Failure::new(Exit::Usage, message)
+    })
 }
 
 /// Before anybody takes the trouble: whether the result can be stored.
@@ -275,6 +296,21 @@ fn self_test_failure(error: SelfTestError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_several_cameras_has_to_be_named() {
+        let camera = |id: &str| config::Camera::new(CameraId::new(id).unwrap(), format!("/dev/{id}"));
+        let mut config = Config::new(camera("door"));
+        let of = |config: &Config, id: Option<&str>| {
+            let id = id.map(|id| CameraId::new(id).unwrap());
+            with_one_camera(config, id.as_ref()).map(|own| own.cameras).map_err(|failure| failure.to_string())
+        };
+        assert_eq!(of(&config, None).unwrap(), [camera("door")]);
+        config.cameras.push(camera("gate"));
+        assert_eq!(of(&config, Some("gate")).unwrap(), [camera("gate")]);
+        assert!(of(&config, None).unwrap_err().contains("--camera (door, gate)"));
+        assert!(of(&config, Some("yard")).unwrap_err().contains("no camera is called yard"));
+    }
 
     #[test]
     fn an_attack_is_a_kind_and_a_path() {

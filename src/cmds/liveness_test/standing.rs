@@ -18,10 +18,11 @@ pub fn untested(config: &Config) -> Result<Option<String>, Failure> {
         return Ok(None);
     }
     let fingerprint = fingerprint(config)?;
+    let camera = config.cameras.first().map_or("", |camera| camera.id.as_str());
     Ok(fault(config, &fingerprint).map(|fault| {
         format!(
-            "nobody is verified, because `liveness.require_self_test` is on and {fault}: run `facewarden liveness-test` \
-             at this camera, then start again"
+            "nobody is verified at camera {camera}, because `liveness.require_self_test` is on and {fault}: run `facewarden \
+             liveness-test` there (with `--camera {camera}` where there are several), then reload or start again"
         )
     }))
 }
@@ -96,7 +97,7 @@ mod tests {
         let says = |config: &Config, what: &str| {
             let message = untested(config).unwrap().unwrap();
             assert!(
-                message.contains(what) && message.contains("run `facewarden liveness-test`"),
+                message.contains(what) && message.contains("run `facewarden liveness-test` there"),
                 "{message}"
             );
         };
