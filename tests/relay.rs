@@ -39,7 +39,11 @@ fn settings(hold_ms: u64) -> Relay {
         line: 17,
         active_low: false,
         hold_ms,
-        only: OnlyGrants { people: Some(vec!["Zoë $(reboot); \"x\"".parse().unwrap()]), cameras: None },
+        only: OnlyGrants {
+            people: Some(vec!["Zoë $(reboot); \"x\"".parse().unwrap()]),
+            cameras: None,
+            groups: None,
+        },
     }
 }
 

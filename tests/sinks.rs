@@ -36,6 +36,7 @@ pub(crate) fn detail() -> MatchDetail {
     MatchDetail {
         camera: "front door".parse().unwrap(),
         track: TrackId(7),
+        groups: Vec::new(),
         captured_at: wall(1),
         decided_at: wall(2),
         similarity: Some(Similarity::new(0.75).unwrap()),

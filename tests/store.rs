@@ -231,14 +231,14 @@ fn a_newer_format_is_left_alone() {
     let anna = enrol(&store, "Anna");
     let path = store.folder().join(anna.id.file_name());
     let mut bytes = fs::read(&path).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 9;
     bytes.truncate(bytes.len() - 32);
     let checksum = sha2::Sha256::digest(&bytes);
     bytes.extend_from_slice(&checksum);
     fs::write(&path, &bytes).unwrap();
     let loaded = store.load_and_quarantine().unwrap();
     assert_eq!((loaded.people.len(), loaded.refused.len()), (0, 1));
-    assert_eq!(loaded.refused[0].problem, FileProblem::Newer(2));
+    assert_eq!(loaded.refused[0].problem, FileProblem::Newer(9));
     assert_eq!(fs::read(&path).unwrap(), bytes);
     let error = store.enrol(&name("Anna"), vec![template(0.5)], time(5)).unwrap_err();
     assert!(error.to_string().contains("newer program"), "{error}");

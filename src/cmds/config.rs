@@ -172,7 +172,8 @@ mod tests {
         });
         let text = text.unwrap();
         assert!(
-            text.starts_with("warning: nobody is verified at camera door, because") && text.contains("liveness-test"),
+            text.starts_with("warning: nobody is verified at camera door, because")
+                && text.contains("liveness-test"),
             "{text}"
         );
     }

@@ -8,7 +8,7 @@ use super::gallery::store_failure;
 use super::terms::Terms;
 use crate::clock::WallTime;
 use crate::config::{self, Metric};
-use crate::domain::{EventKind, ModelDigest, PersonId};
+use crate::domain::{EventKind, GroupId, ModelDigest, PersonId};
 use crate::inference::{Embedder, OrtEmbedder};
 use crate::matching::{Gallery, GalleryEntry, GalleryMetric, SharedGallery};
 use crate::pipeline::Announcer;
@@ -17,6 +17,7 @@ use crate::store::{Fingerprint, Loaded, Person, RecordId, Store, Template};
 /// The people of a gallery folder, ready to be searched with this embedder.
 pub(super) fn searched(loaded: &Loaded, embedder: &OrtEmbedder) -> Gallery {
     Gallery::new(embedder.digest(), metric(embedder), embedder.spec().dimension, &entries(loaded))
+        .with_groups(groups(loaded))
 }
 
 fn metric(embedder: &OrtEmbedder) -> GalleryMetric {
@@ -37,15 +38,21 @@ fn entries(loaded: &Loaded) -> Vec<GalleryEntry> {
     loaded.people.iter().flat_map(of).collect()
 }
 
+/// The groups of everybody.
+fn groups(loaded: &Loaded) -> impl Iterator<Item = (PersonId, Vec<GroupId>)> + '_ {
+    loaded.people.iter().map(|person| (person.name.clone(), person.groups.clone()))
+}
+
 /// Who is served, by their records.
 type Served = BTreeMap<RecordId, Known>;
 
 /// What is known of somebody who is served.
-#[derive(PartialEq)]
+#[derive(Clone, PartialEq)]
 struct Known {
     name: PersonId,
     changed: WallTime,
     templates: usize,
+    groups: Vec<GroupId>,
 }
 
 /// Follows a gallery folder.
@@ -161,16 +168,17 @@ impl PeopleWatch {
     fn announce_changes(&self, before: Option<&Served>, announcer: &Announcer) {
         let (Some(before), Some(now)) = (before, &self.served) else { return };
         for (id, known) in before.iter().filter(|(id, _)| !now.contains_key(id)) {
-            let (person, record) = (known.name.clone(), id.to_string());
-            announcer.announce(EventKind::PersonRemoved { person, record });
+            let (person, record, groups) = (known.name.clone(), id.to_string(), known.groups.clone());
+            announcer.announce(EventKind::PersonRemoved { person, record, groups });
         }
-        for (id, Known { name: person, changed, templates }) in now {
-            let (person, record, templates) = (person.clone(), id.to_string(), *templates);
+        for (id, known) in now {
+            let Known { name: person, changed, templates, groups } = known.clone();
+            let record = id.to_string();
             let kind = match before.get(id) {
-                None => EventKind::PersonEnrolled { person, record, templates },
-                Some(was) if was.changed != *changed || was.templates != templates || was.name != person => {
+                None => EventKind::PersonEnrolled { person, record, templates, groups },
+                Some(was) if was.changed != changed || was.templates != templates || was.name != person => {
                     let was = (was.name != person).then(|| was.name.clone());
-                    EventKind::PersonChanged { person, record, was, templates }
+                    EventKind::PersonChanged { person, record, was, templates, groups }
                 }
                 Some(_) => continue,
             };
@@ -179,7 +187,8 @@ impl PeopleWatch {
     }
 
     fn serve(&mut self, loaded: Loaded, before: Option<&Served>) {
-        let gallery = Gallery::new(self.model, self.metric, self.dimension, &entries(&loaded));
+        let gallery = Gallery::new(self.model, self.metric, self.dimension, &entries(&loaded))
+            .with_groups(groups(&loaded));
         self.trouble = loaded.refused.iter().map(ToString::to_string).collect();
         if gallery.skipped() > 0 {
             self.trouble.push(format!(
@@ -196,8 +205,12 @@ impl PeopleWatch {
             tracing::info!("{beyond}");
         }
         // A file that was set aside changes the folder and nobody who is served: evidence under way stays good.
-        let known =
-            |p: &Person| Known { name: p.name.clone(), changed: p.changed, templates: p.templates.len() };
+        let known = |p: &Person| Known {
+            name: p.name.clone(),
+            changed: p.changed,
+            templates: p.templates.len(),
+            groups: p.groups.clone(),
+        };
         let served: Served = loaded.people.iter().map(|p| (p.id, known(p))).collect();
         if self.is_shut || before != Some(&served) {
             self.gallery.replace(gallery);

@@ -10,7 +10,7 @@ use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::gallery::{GalleryArgs, store_failure, warn_of_refused};
 use crate::clock::{Clock, SystemClock, WallTime};
 use crate::config::Role;
-use crate::domain::{ModelDigest, PersonId};
+use crate::domain::{GroupId, ModelDigest, PersonId};
 use crate::inference::ModelFolders;
 use crate::store::{Loaded, Person, Store};
 
@@ -48,6 +48,18 @@ enum Action {
         /// The new name
         new: PersonId,
     },
+    /// Put somebody into groups or take them out; sinks can be told about groups alone
+    #[command(arg_required_else_help = true)]
+    Groups {
+        /// Who
+        name: PersonId,
+        /// Into this group; can be given several times
+        #[arg(long, value_name = "GROUP", required_unless_present = "remove")]
+        add: Vec<GroupId>,
+        /// Out of this group; can be given several times
+        #[arg(long, value_name = "GROUP")]
+        remove: Vec<GroupId>,
+    },
     /// Remove somebody for good
     Remove {
         /// Who
@@ -62,6 +74,7 @@ enum Action {
 #[derive(Debug, Serialize)]
 struct PersonReport {
     name: PersonId,
+    groups: Vec<GroupId>,
     file: String,
     enrolled: WallTime,
     changed: WallTime,
@@ -108,6 +121,12 @@ pub fn run(args: &Args) -> Outcome {
             let clock = SystemClock::new();
             let person = store.rename(old, new, clock.wall(clock.now())).map_err(store_failure)?;
             done(args, &person, &format!("{old} is now {new}\n"))
+        }
+        Action::Groups { name, add, remove } => {
+            let clock = SystemClock::new();
+            let now = clock.wall(clock.now());
+            let person = store.regroup(name, (add, remove), now).map_err(store_failure)?;
+            done(args, &person, &format!("{name} is in {}\n", groups(&person)))
         }
         Action::Remove { name, yes } => remove(args, &store, name, *yes),
     }
@@ -176,10 +195,11 @@ fn show(args: &Args, person: &Person, models: &Models) -> Outcome {
         return say_json(&models.report(person));
     }
     let mut text = format!(
-        "{}\n  enrolled  {}\n  changed   {}\n  file      {}\n  templates\n",
+        "{}\n  enrolled  {}\n  changed   {}\n  groups    {}\n  file      {}\n  templates\n",
         person.name,
         person.created,
         person.changed,
+        groups(person),
         person.id.file_name()
     );
     for template in &person.templates {
@@ -192,6 +212,12 @@ fn show(args: &Args, person: &Person, models: &Models) -> Outcome {
         text.push_str(&format!("    {}  {}  {source}{other}\n", day(template.added), models.name_of(digest)));
     }
     super::say(&text)
+}
+
+/// The groups of somebody in words.
+fn groups(person: &Person) -> String {
+    let names: Vec<&str> = person.groups.iter().map(GroupId::as_str).collect();
+    if names.is_empty() { "no group".to_owned() } else { names.join(", ") }
 }
 
 fn remove(args: &Args, store: &Store, name: &PersonId, yes: bool) -> Outcome {
@@ -283,6 +309,7 @@ impl Models {
         });
         PersonReport {
             name: person.name.clone(),
+            groups: person.groups.clone(),
             file: person.id.file_name(),
             enrolled: person.created,
             changed: person.changed,

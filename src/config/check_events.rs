@@ -107,6 +107,7 @@ fn only(key: &str, only: &Only, found: &mut Findings) {
         ("kinds", only.kinds.as_ref().is_some_and(Vec::is_empty)),
         ("cameras", only.cameras.as_ref().is_some_and(Vec::is_empty)),
         ("people", only.people.as_ref().is_some_and(Vec::is_empty)),
+        ("groups", only.groups.as_ref().is_some_and(Vec::is_empty)),
     ];
     for (name, _) in empty.iter().filter(|(_, is_empty)| *is_empty) {
         found.error(

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{CameraId, PersonId};
+use crate::domain::{CameraId, GroupId, PersonId};
 
 /// Who is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -93,6 +93,8 @@ pub struct Only {
     pub cameras: Option<Vec<CameraId>>,
     /// Events about these people. Events that are about nobody in particular pass.
     pub people: Option<Vec<PersonId>>,
+    /// Events about people of at least one of these groups. Events that are about nobody in particular pass.
+    pub groups: Option<Vec<GroupId>>,
 }
 
 /// How long is waited before something is tried again: twice as long each time, and never exactly, so that many
@@ -358,6 +360,8 @@ pub struct OnlyGrants {
     pub cameras: Option<Vec<CameraId>>,
     /// To these people.
     pub people: Option<Vec<PersonId>>,
+    /// To people of at least one of these groups.
+    pub groups: Option<Vec<GroupId>>,
 }
 
 impl OnlyGrants {
@@ -368,6 +372,7 @@ impl OnlyGrants {
             kinds: Some(vec!["match.verified".into()]),
             cameras: self.cameras.clone(),
             people: self.people.clone(),
+            groups: self.groups.clone(),
         }
     }
 }

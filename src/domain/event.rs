@@ -8,7 +8,7 @@ use ulid::Ulid;
 
 use super::challenge::ChallengeFault;
 use super::decision::Reason;
-use super::names::{CameraId, PersonId, TrackId};
+use super::names::{CameraId, GroupId, PersonId, TrackId};
 use super::observation::QualityFault;
 use super::pose::Prompt;
 use super::score::{Similarity, Threshold};
@@ -129,6 +129,9 @@ pub enum EventKind {
         record: String,
         /// Pictures of them that are compared with.
         templates: usize,
+        /// The groups that they belong to.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        groups: Vec<GroupId>,
     },
     /// Something about somebody enrolled was changed.
     #[serde(rename = "person.changed")]
@@ -142,6 +145,9 @@ pub enum EventKind {
         was: Option<PersonId>,
         /// Pictures of them that are compared with.
         templates: usize,
+        /// The groups that they belong to now.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        groups: Vec<GroupId>,
     },
     /// Somebody was removed from the gallery, or their record cannot be used any more.
     #[serde(rename = "person.removed")]
@@ -150,6 +156,9 @@ pub enum EventKind {
         person: PersonId,
         /// Names their record whatever they were called.
         record: String,
+        /// The groups that they belonged to.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        groups: Vec<GroupId>,
     },
     /// Something does not work and the daemon goes on without it.
     #[serde(rename = "service.degraded")]
@@ -180,6 +189,9 @@ pub struct MatchDetail {
     pub camera: CameraId,
     /// Which track. Unique only together with the camera and the run of the daemon.
     pub track: TrackId,
+    /// The groups of the person whom it is about, also where they are only resembled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupId>,
     /// When the newest frame of the evidence was taken.
     pub captured_at: WallTime,
     /// When it was decided.
@@ -323,6 +335,17 @@ impl EventKind {
             | Self::PersonRemoved { person, .. } => Some(person),
             Self::Rejected { person, .. } => person.as_ref(),
             _ => None,
+        }
+    }
+
+    /// The groups of whom it is about; none for what is about nobody in particular.
+    #[must_use]
+    pub fn groups(&self) -> &[GroupId] {
+        match self {
+            Self::PersonEnrolled { groups, .. }
+            | Self::PersonChanged { groups, .. }
+            | Self::PersonRemoved { groups, .. } => groups,
+            _ => self.detail().map_or(&[], |detail| &detail.groups),
         }
     }
 }

@@ -21,7 +21,7 @@ pub use embedding::{Embedding, EmbeddingError, ModelDigest};
 pub use event::{Event, EventKind, LookDetail, MatchDetail, SCHEMA, Target};
 pub use frame::{CapturedFrame, Frame, Original, Payload};
 pub use geometry::{Landmarks, Point, Rect};
-pub use names::{CameraId, InvalidName, PersonId, TrackId};
+pub use names::{CameraId, GroupId, InvalidName, PersonId, TrackId};
 pub use observation::{
     Detection, LiveScore, Quality, QualityFault, Scene, SceneFace, ScoredObservation, SpoofSigns, Together,
     Track, TrackState,

@@ -95,6 +95,11 @@ name! {
 }
 
 name! {
+    /// A group that people belong to: "staff", "third floor". 1 to 128 bytes, no control characters.
+    GroupId
+}
+
+name! {
     /// Which camera, as the configuration calls it.
     CameraId
 }

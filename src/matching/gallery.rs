@@ -1,10 +1,11 @@
 //! The enrolled people in memory, and who among them a face resembles.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::domain::{Candidate, Embedding, EmbeddingError, ModelDigest, PersonId, Similarity};
+use crate::domain::{Candidate, Embedding, EmbeddingError, GroupId, ModelDigest, PersonId, Similarity};
 
 /// What the embedder was trained for, which says how likeness is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Gallery {
     /// For each row, an index into `people`.
     owners: Vec<usize>,
     skipped: usize,
+    /// Of those who belong to any.
+    groups: BTreeMap<PersonId, Vec<GroupId>>,
 }
 
 /// The two most alike people.
@@ -73,7 +76,20 @@ impl Gallery {
             rows.extend(entry.template.values().iter().map(|v| v / length));
         }
         let skipped = entries.len() - owners.len();
-        Self { model, metric, dimension, people, rows: rows.into(), owners, skipped }
+        Self { model, metric, dimension, people, rows: rows.into(), owners, skipped, groups: BTreeMap::new() }
+    }
+
+    /// The same with the groups of its people.
+    #[must_use]
+    pub fn with_groups(mut self, groups: impl IntoIterator<Item = (PersonId, Vec<GroupId>)>) -> Self {
+        self.groups = groups.into_iter().filter(|(_, groups)| !groups.is_empty()).collect();
+        self
+    }
+
+    /// The groups that somebody belongs to.
+    #[must_use]
+    pub fn groups_of(&self, person: &PersonId) -> &[GroupId] {
+        self.groups.get(person).map_or(&[], Vec::as_slice)
     }
 
     /// How many people can be recognised.

@@ -215,7 +215,8 @@ impl Embed {
         // If the link is full the track is looked at a little more often than it need be.
         self.attention.try_send(Attention::Settled(decision.track)).ok();
         self.verdicts.set(decision.track, decision.verdict.clone());
-        let event = decided(decision, &self.camera, &self.terms, self.embedder.digest(), self.clock.as_ref());
+        let (model, gallery, clock) = (self.embedder.digest(), self.gallery.current(), self.clock.as_ref());
+        let event = decided(decision, &self.camera, &self.terms, model, &gallery, clock);
         tracing::info!(camera = %self.camera, track = decision.track.0, "{}", event.name());
         let Some(record) = &self.record else {
             self.announcer.announce_at(event, decision.decided_at);
@@ -223,7 +224,7 @@ impl Embed {
         };
         let announced = self.announcer.announce_at(event.clone(), decision.decided_at);
         let event = Event { schema: SCHEMA, id: announced.id, at: announced.at, kind: event };
-        record.decided(event, self.gallery.current());
+        record.decided(event, gallery);
     }
 }
 

@@ -6,6 +6,7 @@ use super::embed::DecisionTerms;
 use crate::clock::Clock;
 use crate::decision::Ask;
 use crate::domain::{CameraId, Decision, EventKind, LookDetail, MatchDetail, ModelDigest, Target, Verdict};
+use crate::matching::Gallery;
 
 /// The event of a decision.
 pub(super) fn decided(
@@ -13,11 +14,18 @@ pub(super) fn decided(
     camera: &CameraId,
     terms: &DecisionTerms,
     model: ModelDigest,
+    gallery: &Gallery,
     clock: &dyn Clock,
 ) -> EventKind {
     // The others from this one: asking the calendar again would give distances a little off.
     let captured_at = clock.wall(decision.captured_at);
-    let detail = detail(decision, camera, terms, model, captured_at);
+    let mut detail = detail(decision, camera, terms, model, captured_at);
+    let about = match &decision.verdict {
+        Verdict::Verified(person) => Some(person),
+        Verdict::Rejected(_) => decision.evidence.best.as_ref(),
+        Verdict::Unknown(_) => None,
+    };
+    detail.groups = about.map(|person| gallery.groups_of(person).to_vec()).unwrap_or_default();
     match &decision.verdict {
         Verdict::Verified(person) if terms.is_shadow => EventKind::Shadow { person: person.clone(), detail },
         Verdict::Verified(person) => EventKind::Verified {
@@ -65,6 +73,7 @@ fn detail(
     MatchDetail {
         camera: camera.clone(),
         track: decision.track,
+        groups: Vec::new(),
         captured_at,
         decided_at: captured_at + decision.decided_at.since(decision.captured_at),
         similarity: evidence.similarity,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::Only;
-use crate::domain::{CameraId, Event, PersonId};
+use crate::domain::{CameraId, Event, GroupId, PersonId};
 
 /// A filter as the configuration says it, ready to be asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,6 +11,7 @@ pub struct Filter {
     kinds: Option<BTreeSet<String>>,
     cameras: Option<BTreeSet<CameraId>>,
     people: Option<BTreeSet<PersonId>>,
+    groups: Option<BTreeSet<GroupId>>,
 }
 
 impl Filter {
@@ -21,6 +22,7 @@ impl Filter {
             kinds: only.kinds.as_ref().map(|kinds| kinds.iter().cloned().collect()),
             cameras: only.cameras.as_ref().map(|cameras| cameras.iter().cloned().collect()),
             people: only.people.as_ref().map(|people| people.iter().cloned().collect()),
+            groups: only.groups.as_ref().map(|groups| groups.iter().cloned().collect()),
         }
     }
 
@@ -33,13 +35,19 @@ impl Filter {
     }
 
     /// Whether the event passes. One that belongs to no camera, or is about nobody in particular, passes what is said
-    /// of cameras and people.
+    /// of cameras, people and groups.
     #[must_use]
     pub fn passes(&self, event: &Event) -> bool {
         let kind = &event.kind;
         self.kinds.as_ref().is_none_or(|kinds| kinds.contains(kind.name()))
             && allows(self.cameras.as_ref(), kind.camera())
             && allows(self.people.as_ref(), kind.person())
+            && (kind.person().is_none() || self.is_of_group(kind.groups()))
+    }
+
+    /// Whoever belongs to no group is in none of those that are named.
+    fn is_of_group(&self, groups: &[GroupId]) -> bool {
+        self.groups.as_ref().is_none_or(|allowed| groups.iter().any(|group| allowed.contains(group)))
     }
 }
 
@@ -62,7 +70,11 @@ mod tests {
     }
 
     fn removed(person: &str) -> Event {
-        event(EventKind::PersonRemoved { person: person.parse().unwrap(), record: String::new() })
+        event(EventKind::PersonRemoved {
+            person: person.parse().unwrap(),
+            record: String::new(),
+            groups: vec!["staff".parse().unwrap()],
+        })
     }
 
     #[test]
@@ -75,6 +87,10 @@ mod tests {
         assert!(of_a.passes(&removed("Ada")), "belongs to no camera");
         let ada = Filter::new(&Only { people: Some(vec!["Ada".parse().unwrap()]), ..Only::default() });
         assert!(ada.passes(&removed("Ada")) && !ada.passes(&removed("Bert")) && ada.passes(&lost("a")));
+        let group =
+            |name: &str| Filter::new(&Only { groups: Some(vec![name.parse().unwrap()]), ..Only::default() });
+        assert!(group("staff").passes(&removed("Ada")) && !group("guests").passes(&removed("Ada")));
+        assert!(group("guests").passes(&lost("a")), "is about nobody");
         let kinds = Filter::with_default_kind(&only, "person.removed");
         assert!(!kinds.passes(&lost("a")) && kinds.passes(&removed("Ada")));
         let named = Only { kinds: Some(vec!["camera.lost".to_owned()]), ..Only::default() };

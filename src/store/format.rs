@@ -6,10 +6,14 @@ use ulid::Ulid;
 use super::error::FormatError;
 use super::person::{Person, RecordId, Template};
 use crate::clock::WallTime;
-use crate::domain::{Embedding, ModelDigest, PersonId};
+use crate::domain::{Embedding, GroupId, InvalidName, ModelDigest, PersonId};
 
-/// The format that this program writes, and the newest it reads.
-pub const VERSION: u16 = 1;
+/// The format that this program writes, and the newest it reads. It reads all before it.
+pub const VERSION: u16 = 2;
+/// The first one, in which nobody belonged to a group.
+const WITHOUT_GROUPS: u16 = 1;
+/// The most groups of one person.
+pub const MAX_GROUPS: usize = 64;
 /// The most templates of one person.
 pub const MAX_TEMPLATES: usize = 256;
 /// The most numbers of one embedding.
@@ -42,6 +46,8 @@ pub fn encode(person: &Person) -> Result<Vec<u8>, FormatError> {
     out.extend(person.created.0.as_millisecond().to_le_bytes());
     out.extend(person.changed.0.as_millisecond().to_le_bytes());
     put_text(&mut out, "name", person.name.as_str())?;
+    put_count(&mut out, "number of groups", person.groups.len())?;
+    person.groups.iter().try_for_each(|group| put_text(&mut out, "group", group.as_str()))?;
     put_count(&mut out, "number of templates", person.templates.len())?;
     for template in &person.templates {
         put_template(&mut out, template)?;
@@ -115,13 +121,13 @@ pub fn decode(bytes: &[u8]) -> Result<Person, FormatError> {
     }
     match version {
         0 => return Err(invalid("version", "0 was never used")),
-        VERSION => {}
+        WITHOUT_GROUPS | VERSION => {}
         newer => return Err(FormatError::Newer(newer)),
     }
     if reserved != 0 {
         return Err(invalid("reserved bytes", "they must be zero"));
     }
-    let person = reader.person()?;
+    let person = reader.person(version)?;
     if !reader.rest.is_empty() {
         return Err(invalid("end", format!("{} bytes are left over", reader.rest.len())));
     }
@@ -133,6 +139,15 @@ pub fn decode(bytes: &[u8]) -> Result<Person, FormatError> {
 fn check(person: &Person) -> Result<(), FormatError> {
     if person.templates.is_empty() {
         return Err(invalid("number of templates", "a person without any can never be recognised"));
+    }
+    if person.groups.len() > MAX_GROUPS {
+        return Err(invalid(
+            "number of groups",
+            format!("{} is more than {MAX_GROUPS}", person.groups.len()),
+        ));
+    }
+    if !person.groups.is_sorted_by(|a, b| a < b) {
+        return Err(invalid("groups", "they are not in alphabetical order, or one is there twice"));
     }
     if person.templates.len() > MAX_TEMPLATES {
         return Err(invalid(
@@ -164,6 +179,17 @@ fn check(person: &Person) -> Result<(), FormatError> {
         }
     }
     Ok(())
+}
+
+/// The name that was made of `text`, if that is all of it: there is one way to write each.
+fn trimmed<T>(
+    field: &'static str,
+    text: &str,
+    name: Result<T, InvalidName>,
+    as_str: impl Fn(&T) -> &str,
+) -> Result<T, FormatError> {
+    let name = name.map_err(|error| invalid(field, error))?;
+    if as_str(&name) == text { Ok(name) } else { Err(invalid(field, "it has white space at its ends")) }
 }
 
 /// What has not been read yet.
@@ -202,18 +228,22 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.take(field, count)?).map_err(|error| invalid(field, error))
     }
 
-    fn person(&mut self) -> Result<Person, FormatError> {
+    fn person(&mut self, version: u16) -> Result<Person, FormatError> {
         let id = RecordId(Ulid::from_bytes(self.array("id")?));
         let created = self.time("creation time")?;
         let changed = self.time("time of change")?;
         let text = self.text("name", usize::from(u16::MAX))?;
-        let name = PersonId::new(text).map_err(|error| invalid("name", error))?;
-        if name.as_str() != text {
-            return Err(invalid("name", "it has white space at its ends"));
-        }
+        let name = trimmed("name", text, PersonId::new(text), PersonId::as_str)?;
+        let count = if version == WITHOUT_GROUPS { 0 } else { self.count("number of groups", MAX_GROUPS)? };
+        let groups = (0..count).map(|_| self.group()).collect::<Result<_, _>>()?;
         let count = self.count("number of templates", MAX_TEMPLATES)?;
         let templates = (0..count).map(|_| self.template()).collect::<Result<_, _>>()?;
-        Ok(Person { id, name, created, changed, templates })
+        Ok(Person { id, name, groups, created, changed, templates })
+    }
+
+    fn group(&mut self) -> Result<GroupId, FormatError> {
+        let text = self.text("group", usize::from(u16::MAX))?;
+        trimmed("group", text, GroupId::new(text), GroupId::as_str)
     }
 
     fn template(&mut self) -> Result<Template, FormatError> {
@@ -264,10 +294,12 @@ mod tests {
             id in any::<u128>(),
             name in "[^\\pC\\s]{1,30}",
             created in 0_i64..4_000_000_000_000,
+            groups in prop::collection::btree_set("[a-z]{1,8}", 0..4),
             templates in prop::collection::vec(template(), 1..6),
         ) -> Person {
             let name = PersonId::new(&name).unwrap();
-            Person { id: RecordId(Ulid(id)), name, created: time(created), changed: time(created + 5), templates }
+            let groups = groups.iter().map(|group| GroupId::new(group).unwrap()).collect();
+            Person { id: RecordId(Ulid(id)), name, groups, created: time(created), changed: time(created + 5), templates }
         }
     }
 
@@ -281,6 +313,7 @@ mod tests {
         Person {
             id: RecordId(Ulid(42)),
             name: PersonId::new("../Zoë/Ω").unwrap(),
+            groups: ["night", "staff"].map(|group| GroupId::new(group).unwrap()).to_vec(),
             created: time(1_700_000_000_000),
             changed: time(1_700_000_000_456),
             templates: vec![template(1, Some("passport.jpg")), template(2, None)],
@@ -293,6 +326,37 @@ mod tests {
         let checksum = Sha256::digest(&bytes);
         bytes.extend_from_slice(&checksum);
         bytes
+    }
+
+    /// The same person as a program wrote them that knew no groups.
+    fn in_format_1(person: &Person) -> Vec<u8> {
+        let mut bytes = encode(&Person { groups: Vec::new(), ..person.clone() }).unwrap();
+        let groups_at = HEADER_BYTES + 16 + 8 + 8 + 2 + person.name.as_str().len();
+        assert_eq!(bytes.drain(groups_at..groups_at + 2).collect::<Vec<u8>>(), [0, 0]);
+        bytes[8] = 1;
+        let length = u32::try_from(bytes.len()).unwrap();
+        bytes[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&length.to_le_bytes());
+        sealed(bytes)
+    }
+
+    #[test]
+    fn files_of_the_first_format_are_read() {
+        let person = sample();
+        let read = decode(&in_format_1(&person)).unwrap();
+        assert_eq!(read, Person { groups: Vec::new(), ..person });
+    }
+
+    #[test]
+    fn groups_are_sorted_and_few() {
+        let person = sample();
+        let groups =
+            |names: &[&str]| names.iter().map(|name| GroupId::new(name).unwrap()).collect::<Vec<_>>();
+        for groups in [groups(&["b", "a"]), groups(&["a", "a"])] {
+            assert!(encode(&Person { groups, ..person.clone() }).is_err());
+        }
+        let many: Vec<String> = (100..101 + MAX_GROUPS).map(|number| number.to_string()).collect();
+        let many = groups(&many.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(encode(&Person { groups: many, ..person }).is_err());
     }
 
     #[test]
@@ -334,7 +398,9 @@ mod tests {
     fn what_no_program_may_write_is_refused() {
         let bytes = encode(&sample()).unwrap();
         let name_at = HEADER_BYTES + 16 + 16;
-        let count_at = name_at + 2 + sample().name.as_str().len();
+        let groups_at = name_at + 2 + sample().name.as_str().len();
+        let groups: usize = sample().groups.iter().map(|group| 2 + group.as_str().len()).sum();
+        let count_at = groups_at + 2 + groups;
         let quality_at = count_at + 2 + 32 + 8;
         for (what, at, value) in [
             ("version 0", 8, vec![0, 0]),
@@ -344,6 +410,10 @@ mod tests {
             ("a name with a space in front", name_at + 2, vec![b' ']),
             ("a name with a new line", name_at + 3, vec![b'\n']),
             ("a name longer than the file", name_at, vec![0xff, 0xff]),
+            ("fewer groups than there are", groups_at, vec![1, 0]),
+            ("too many groups", groups_at, vec![65, 0]),
+            ("a group with a space in front", groups_at + 4, vec![b' ']),
+            ("groups in another order", groups_at + 4, vec![b'z']),
             ("no templates", count_at, vec![0, 0]),
             ("too many templates", count_at, vec![0xff, 0xff]),
             ("more templates than there are", count_at, vec![3, 0]),

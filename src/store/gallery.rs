@@ -1,6 +1,6 @@
 //! The gallery: load it, add to it, take from it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::format::encode;
 use super::person::{Person, RecordId, Template, to_millisecond};
 use super::record::{self, Content, FileProblem, RefusedFile};
 use crate::clock::WallTime;
-use crate::domain::PersonId;
+use crate::domain::{GroupId, PersonId};
 
 /// While files keep changing under the reader, it starts again so often. Each file is whole all the same, and
 /// the fingerprint handed out is from before, so that the next look finds what was missed.
@@ -140,6 +140,7 @@ impl Store {
             Err(StoreError::NoSuchPerson(_)) => Person {
                 id: RecordId::new(now),
                 name: name.clone(),
+                groups: Vec::new(),
                 created: now,
                 changed: now,
                 templates: Vec::new(),
@@ -149,6 +150,27 @@ impl Store {
         let added = templates.into_iter().map(|t| Template { added: to_millisecond(t.added), ..t });
         person.templates.extend(added);
         person.changed = now;
+        self.write(&person)?;
+        Ok(person)
+    }
+
+    /// Puts somebody into these groups, and takes them out of those.
+    ///
+    /// # Errors
+    /// If there is nobody of that name, they would be in too many groups, or as [`Store::enrol`].
+    pub fn regroup(
+        &self,
+        name: &PersonId,
+        (into, out_of): (&[GroupId], &[GroupId]),
+        now: WallTime,
+    ) -> Result<Person, StoreError> {
+        let (_lock, loaded) = self.begin_change()?;
+        let mut person = take_named(loaded, name)?;
+        let mut groups: BTreeSet<GroupId> = std::mem::take(&mut person.groups).into_iter().collect();
+        groups.extend(into.iter().cloned());
+        groups.retain(|group| !out_of.contains(group));
+        person.groups = groups.into_iter().collect();
+        person.changed = to_millisecond(now);
         self.write(&person)?;
         Ok(person)
     }

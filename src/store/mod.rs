@@ -19,7 +19,9 @@ mod self_test;
 
 pub use error::{FormatError, StoreError};
 pub use folder::Fingerprint;
-pub use format::{MAX_DIMENSION, MAX_FILE_BYTES, MAX_SOURCE_BYTES, MAX_TEMPLATES, VERSION, decode, encode};
+pub use format::{
+    MAX_DIMENSION, MAX_FILE_BYTES, MAX_GROUPS, MAX_SOURCE_BYTES, MAX_TEMPLATES, VERSION, decode, encode,
+};
 pub use gallery::{Loaded, Store};
 pub use person::{Person, RecordId, Template};
 pub use record::{FileProblem, RefusedFile};

@@ -6,7 +6,7 @@ use std::fmt;
 use ulid::Ulid;
 
 use crate::clock::WallTime;
-use crate::domain::{Embedding, PersonId};
+use crate::domain::{Embedding, GroupId, PersonId};
 
 /// Names one person's file. Chosen when the person is enrolled, never changed, and made of nothing that
 /// somebody typed, so that no name can reach outside the folder.
@@ -69,6 +69,8 @@ pub struct Person {
     pub id: RecordId,
     /// Who.
     pub name: PersonId,
+    /// The groups that they belong to, in alphabetical order, none twice; at most [`MAX_GROUPS`](super::MAX_GROUPS).
+    pub groups: Vec<GroupId>,
     /// When they were first enrolled. Kept to the millisecond.
     pub created: WallTime,
     /// When anything about them last changed. Kept to the millisecond.

@@ -140,6 +140,41 @@ fn settings_are_taken_over_while_it_runs_and_faulty_ones_are_refused() {
 }
 
 #[test]
+fn events_carry_the_groups_of_whom_they_are_about() {
+    let rig = Rig::new(&AGAIN_AND_AGAIN);
+    rig.enrol_barack();
+    let frames = rig.frames();
+    let hook = rig.script("hook", "echo \"$0 $1\" >>\"$(dirname \"$0\")/ran\"");
+    let hook =
+        |group: &str| format!("{{ argv: [\"{}\", {group}], only: {{ groups: [{group}] }} }}", text(&hook));
+    let more = format!(
+        "decision: {{ cooldown_ms: 300 }}\ngallery: {{ reload_every_ms: 100 }}\nevents: {{ hooks: [{}, {}] }}",
+        hook("staff"),
+        hook("guests")
+    );
+    let mut daemon = watch(&rig, &[("door", text(&frames), ", loops: 1000000")], &more);
+    let seen = daemon.wait_for("match.verified", 0);
+    assert!(daemon.events()[seen - 1].kind.groups().is_empty());
+
+    let enrolled = rig.enrolled();
+    let into =
+        ["persons", "--gallery", text(&enrolled), "groups", "Barack", "--add", "staff", "--add", "night"];
+    let ran =
+        crate::support::Ran::of(std::process::Command::new(env!("CARGO_BIN_EXE_facewarden")).args(into));
+    assert_eq!(ran.code(0).out, "Barack is in night, staff\n");
+    let seen = daemon.wait_for("person.changed", seen);
+    let groups =
+        |at: usize| daemon.events()[at].kind.groups().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(groups(seen - 1), ["night", "staff"]);
+    let seen = daemon.wait_for("match.verified", seen);
+    assert_eq!(groups(seen - 1), ["night", "staff"]);
+    super::eventually("the hook", || rig.path("ran").exists());
+    assert_eq!(daemon.end_by(Signal::TERM).0.code(), Some(0));
+    let ran = fs::read_to_string(rig.path("ran")).unwrap();
+    assert!(ran.contains(" staff") && !ran.contains(" guests"), "{ran}");
+}
+
+#[test]
 fn people_of_one_gallery_are_known_at_every_camera() {
     let rig = Rig::new(&[Barack(10), Nobody(10), Stranger(5), Nobody(10)]);
     let frames = rig.frames();

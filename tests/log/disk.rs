@@ -159,9 +159,11 @@ fn kill_9_never_leaves_a_log_that_does_not_verify() {
         child.kill().unwrap();
         child.wait().unwrap();
         let report = place.verify().unwrap_or_else(|error| panic!("after kill {kill}: {error}"));
-        assert!(report.entries > entries, "it wrote nothing before kill {kill}");
+        // On a busy machine it may not have come to write anything; nothing that was there may be gone.
+        assert!(report.entries >= entries, "kill {kill} cost {} entries", entries - report.entries);
         entries = report.entries;
     }
+    assert!(entries > KILLS, "only {entries} entries: too few kills came while it wrote");
     // Opening repairs what a kill left, and loses no whole entry.
     let log = place.open(rotation);
     assert_eq!((log.head().unwrap().0, log.last_id()), (entries, Some(notice(entries).id)));

@@ -174,6 +174,7 @@ mod tests {
         Person {
             id: RecordId::parse("01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap(),
             name: PersonId::new(name).unwrap(),
+            groups: Vec::new(),
             created: at,
             changed: at,
             templates: faces.iter().map(template).collect(),

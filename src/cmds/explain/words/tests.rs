@@ -32,6 +32,7 @@ fn detail() -> MatchDetail {
     MatchDetail {
         camera: CameraId::new("door").unwrap(),
         track: TrackId(3),
+        groups: Vec::new(),
         captured_at: at("19:25:23.341"),
         decided_at: at("19:25:23.378"),
         similarity: similarity(0.75),
