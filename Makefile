@@ -1,11 +1,11 @@
-# make demo | test | check | bench | build | setup | clean
+# make demo | test | check | bench | fuzz | build | setup | clean
 # Everything that is needed is fetched by ./setup into vendor/; nothing is installed on the system.
 
 CARGO ?= cargo
 export FACEWARDEN_FFMPEG ?= $(CURDIR)/vendor/ffmpeg
 BIN = target/release/facewarden
 
-.PHONY: help setup build demo test check deny docs bench clean
+.PHONY: help setup build demo test check deny docs bench fuzz clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make test    set up and run every test"
 	@echo "make check   formatting, lints, licences and documentation"
 	@echo "make bench   measure; DATA=DIR names the folder with the measuring data"
+	@echo "make fuzz    feed rubbish to what reads files and frames; SECONDS=60 is how long each target runs"
 	@echo "make build   set up and build target/release/facewarden"
 
 setup:
@@ -46,6 +47,19 @@ deny:
 
 bench: build
 	@$(BIN) bench $(if $(DATA),--data $(DATA))
+
+# Each target starts from its seeds and keeps what it learns in fuzz/corpus/. cargo-fuzz is built into vendor/ once. It asks
+# the compiler for coverage and address checks, which the stable one has and does not offer: hence RUSTC_BOOTSTRAP.
+SECONDS ?= 60
+fuzz: setup
+	@test -x vendor/bin/cargo-fuzz || $(CARGO) install cargo-fuzz --version 0.13.2 --locked --quiet --root vendor
+	@for target in $(or $(TARGETS),jpeg avi config person_file); do \
+	  mkdir -p fuzz/corpus/$$target; echo "fuzz: $$target for $(SECONDS) s"; \
+	  case $$target in config) cp config/*.yaml models/*.yaml fuzz/corpus/config/ ;; esac; \
+	  seeds="fuzz/seeds/$$target"; test -d $$seeds || seeds=""; \
+	  PATH="$(CURDIR)/vendor/bin:$$PATH" RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target fuzz/corpus/$$target $$seeds -- \
+	    -max_total_time=$(SECONDS) -rss_limit_mb=2048 -timeout=10 -verbosity=0 -print_final_stats=1 || exit 1; \
+	done
 
 clean:
 	@$(CARGO) clean

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// A monotonic point in time: how long after the clock's start. Never goes backwards, survives changes of
@@ -67,6 +68,10 @@ pub trait Clock: Send + Sync {
 
     /// Waits. The simulated clock moves itself forward instead.
     fn sleep(&self, duration: Duration);
+
+    /// How long the machine has been suspended so far. [`Clock::now`] stands still meanwhile, so that what is older
+    /// than a suspension looks fresh.
+    fn suspended(&self) -> Duration;
 }
 
 /// The system's clock.
@@ -108,12 +113,27 @@ impl Clock for SystemClock {
     fn sleep(&self, duration: Duration) {
         std::thread::sleep(duration);
     }
+
+    fn suspended(&self) -> Duration {
+        let read = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
+        let mut answer = Duration::ZERO;
+        // A thread that is put aside between two readings would make a suspension out of nothing.
+        for _attempt in 0..4 {
+            let before = read(ClockId::Monotonic);
+            answer = read(ClockId::Boottime).saturating_sub(before);
+            if read(ClockId::Monotonic).saturating_sub(before) < Duration::from_millis(10) {
+                break;
+            }
+        }
+        answer
+    }
 }
 
 /// A clock that stands still until a test moves it. Clones share one time.
 #[derive(Debug, Clone)]
 pub struct SimulatedClock {
     now: Arc<Mutex<Moment>>,
+    suspended: Arc<Mutex<Duration>>,
     epoch: jiff::Timestamp,
 }
 
@@ -121,7 +141,7 @@ impl SimulatedClock {
     /// Starts at moment zero, which the calendar calls `epoch`.
     #[must_use]
     pub fn new(epoch: jiff::Timestamp) -> Self {
-        Self { now: Arc::default(), epoch }
+        Self { now: Arc::default(), suspended: Arc::default(), epoch }
     }
 
     /// Moves time forward.
@@ -134,6 +154,12 @@ impl SimulatedClock {
     pub fn advance_to(&self, moment: Moment) {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         *now = (*now).max(moment);
+    }
+
+    /// The machine is suspended for so long: no monotonic time passes.
+    pub fn suspend(&self, duration: Duration) {
+        let mut suspended = self.suspended.lock().unwrap_or_else(PoisonError::into_inner);
+        *suspended = suspended.saturating_add(duration);
     }
 }
 
@@ -150,11 +176,24 @@ impl Clock for SimulatedClock {
     fn sleep(&self, duration: Duration) {
         self.advance(duration);
     }
+
+    fn suspended(&self) -> Duration {
+        *self.suspended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_that_was_not_suspended_says_so_again_and_again() {
+        let clock = SystemClock::new();
+        let before = clock.suspended();
+        for _ in 0..1000 {
+            assert!(clock.suspended().saturating_sub(before) < Duration::from_millis(500));
+        }
+    }
 
     #[test]
     fn calendar_time_is_written_in_milliseconds_and_read_in_any_form() {

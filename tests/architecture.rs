@@ -18,6 +18,7 @@ const SEEN_BY_PIPELINE: &[&str] = &[
     "bundles::KeptFace",
     "bundles::KeptFrame",
     "camera::FrameSource",
+    "camera::Losses",
     "camera::OpenSource",
     "camera::SourceError",
     "inference::Detector",

@@ -278,12 +278,14 @@ fn a_missing_camera_is_waited_for() {
     let rig = Rig::new(&[]);
     let enrolled = rig.enrolled();
     let mut daemon = rig.start(&["run", "--source", "/dev/video77", "--gallery", text(&enrolled)]);
-    assert!(daemon.told().starts_with("READY=1"));
-    daemon.wait_for("service.started", 0);
+    // Said at once; ready only when it is clear that no frame comes soon.
+    daemon.wait_for("camera.lost", 0);
     let EventKind::CameraLost { message, .. } = &daemon.events()[0].kind else {
         panic!("{:?}", daemon.events())
     };
     assert!(message.contains("/dev/video77"), "{message}");
+    assert!(daemon.told().starts_with("READY=1"));
+    daemon.wait_for("service.started", 1);
     let (status, took) = daemon.end_by(Signal::TERM);
     assert!(status.code() == Some(0) && took < SHUTDOWN, "{status} {took:?}");
     assert_eq!(daemon.kinds(), ["camera.lost", "service.started", "service.stopping"]);

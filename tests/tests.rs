@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod architecture;
+mod cameras;
 mod challenge;
 mod clip;
 mod config_errors;

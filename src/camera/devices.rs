@@ -1,6 +1,5 @@
 //! The cameras of this machine: what `facewarden devices` shows.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use serde::Serialize;
 
 use super::v4l2_device as device;
 use super::v4l2_mode::{self as mode, Sizes};
+use super::v4l2_settings::{Board as _, Control, Kind};
 
 /// One camera.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -16,6 +16,8 @@ pub struct CaptureDevice {
     pub path: PathBuf,
     /// Links that stay right after a replug, `/dev/v4l/by-id/...`: what belongs into the configuration.
     pub by_id: Vec<PathBuf>,
+    /// Links that name the port, `/dev/v4l/by-path/...`: for two cameras of the same make without serial numbers.
+    pub by_path: Vec<PathBuf>,
     /// Its name; `None` if it could not be asked.
     pub name: Option<String>,
     /// Where it is plugged in.
@@ -24,8 +26,42 @@ pub struct CaptureDevice {
     pub modes: Vec<Mode>,
     /// Formats it has that this program does not take, as four letters each.
     pub other_formats: Vec<String>,
+    /// What can be set; empty unless it was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<ControlInfo>,
+    /// True if another program (or this daemon) captures from it.
+    pub is_busy: bool,
     /// What is wrong with it, and what to do.
     pub problem: Option<String>,
+}
+
+/// Something of a camera that can be set with `cameras[].controls`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ControlInfo {
+    /// Its name in the configuration.
+    pub name: String,
+    /// `number`, `switch` or `choice`.
+    kind: Kind,
+    /// What it is set to; `None` if it cannot be read.
+    pub value: Option<String>,
+    /// What the camera starts with.
+    pub default: String,
+    /// What it takes, for people.
+    pub takes: String,
+    /// The least number, for numbers.
+    pub min: Option<i64>,
+    /// The greatest.
+    pub max: Option<i64>,
+    /// From one number to the next.
+    pub step: Option<i64>,
+    /// What there is to choose from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
+    /// True while an automatic has it.
+    pub is_inactive: bool,
+    /// All of that in one line, for people.
+    #[serde(skip)]
+    pub line: String,
 }
 
 /// One size in one format.
@@ -39,6 +75,8 @@ pub struct Mode {
     pub height: u32,
     /// Frames a second, greatest first; empty if the camera does not say.
     pub fps: Vec<f64>,
+    /// True if a library makes it out of another format: the camera itself does not have it.
+    pub is_emulated: bool,
 }
 
 /// All cameras of this machine, in the order of their numbers. Nodes that give no pictures (metadata, encoders)
@@ -46,11 +84,11 @@ pub struct Mode {
 ///
 /// # Errors
 /// If `/dev` cannot be read. No camera at all is an empty list.
-pub fn list() -> io::Result<Vec<CaptureDevice>> {
-    list_in(Path::new("/dev"))
+pub fn list(with_controls: bool) -> io::Result<Vec<CaptureDevice>> {
+    list_in(Path::new("/dev"), with_controls)
 }
 
-fn list_in(dev: &Path) -> io::Result<Vec<CaptureDevice>> {
+fn list_in(dev: &Path, with_controls: bool) -> io::Result<Vec<CaptureDevice>> {
     let mut nodes = Vec::new();
     for entry in std::fs::read_dir(dev)? {
         let entry = entry?;
@@ -59,12 +97,15 @@ fn list_in(dev: &Path) -> io::Result<Vec<CaptureDevice>> {
         nodes.extend(number.map(|number| (number, entry.path())));
     }
     nodes.sort();
-    let links = links(&dev.join("v4l/by-id"));
-    Ok(nodes.into_iter().filter_map(|(_, path)| examine(path, &links)).collect())
+    let links = [links(&dev.join("v4l/by-id")), links(&dev.join("v4l/by-path"))];
+    Ok(nodes.into_iter().filter_map(|(_, path)| examine(path, &links, with_controls)).collect())
 }
 
+/// A link and the node it leads to.
+type Link = (PathBuf, PathBuf);
+
 /// Each link of a folder and the node it leads to.
-fn links(folder: &Path) -> Vec<(PathBuf, PathBuf)> {
+fn links(folder: &Path) -> Vec<Link> {
     // The folder is there only while a camera with a serial number or name is.
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut links: Vec<_> = entries
@@ -76,17 +117,21 @@ fn links(folder: &Path) -> Vec<(PathBuf, PathBuf)> {
 }
 
 /// `None` for a node that gives no pictures.
-fn examine(path: PathBuf, links: &[(PathBuf, PathBuf)]) -> Option<CaptureDevice> {
+fn examine(path: PathBuf, [by_id, by_path]: &[Vec<Link>; 2], with_controls: bool) -> Option<CaptureDevice> {
     let node = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
-    let by_id = links.iter().filter(|(_, target)| *target == node).map(|(link, _)| link.clone()).collect();
+    let leading_here =
+        |links: &[Link]| links.iter().filter(|(_, to)| *to == node).map(|(link, _)| link.clone()).collect();
     let shown = path.display().to_string();
     let mut found = CaptureDevice {
         path,
-        by_id,
+        by_id: leading_here(by_id),
+        by_path: leading_here(by_path),
         name: None,
         bus: None,
         modes: Vec::new(),
         other_formats: Vec::new(),
+        controls: Vec::new(),
+        is_busy: false,
         problem: None,
     };
     let opened = device::open(&found.path).and_then(|device| {
@@ -108,25 +153,36 @@ fn examine(path: PathBuf, links: &[(PathBuf, PathBuf)]) -> Option<CaptureDevice>
     found.name = Some(capabilities.card);
     found.bus = Some(capabilities.bus);
     if !is_supported {
-        found.problem = Some("this kind of camera (several planes) is not supported".into());
+        found.problem = Some(device::NOT_SUPPORTED.into());
         return Some(found);
     }
     match device::formats(&device) {
-        Ok(formats) => formats.into_iter().for_each(|letters| found.add_format(&device, letters)),
+        Ok(formats) => formats.into_iter().for_each(|format| found.add_format(&device, format)),
         Err(error) => found.problem = Some(mode::advice(&shown, "listing its formats", &error)),
     }
+    if with_controls {
+        match device.controls() {
+            Ok(controls) => found.controls = controls.iter().map(ControlInfo::new).collect(),
+            Err(error) => found.problem = Some(mode::advice(&shown, "listing its controls", &error)),
+        }
+    }
     if let Err(error) = device::try_buffers(&device) {
+        found.is_busy = error.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error());
         found.problem = Some(mode::advice(&shown, "taking buffers", &error));
     } else if found.modes.is_empty() && found.problem.is_none() {
-        found.problem = Some("it has no format that this program takes (mjpg, nv12, yuyv, grey)".into());
+        found.problem = Some(
+            "it has no format that this program takes (mjpg, nv12, yuyv, grey): use another camera, or read this one \
+             with `driver: ffmpeg` through a program that serves it as a stream"
+                .into(),
+        );
     }
     Some(found)
 }
 
 impl CaptureDevice {
-    fn add_format(&mut self, device: &v4l::Device, letters: [u8; 4]) {
+    fn add_format(&mut self, device: &v4l::Device, device::Format { letters, is_emulated }: device::Format) {
         let Some(format) = mode::format_of(letters) else {
-            self.other_formats.push(String::from_utf8_lossy(&letters).trim().to_owned());
+            self.other_formats.push(mode::shown(letters));
             return;
         };
         let format = format!("{format:?}").to_ascii_lowercase();
@@ -138,8 +194,27 @@ impl CaptureDevice {
             for (width, height) in ends {
                 let intervals = device::intervals(device, letters, (width, height));
                 let fps = sorted_rates(&intervals);
-                self.modes.push(Mode { format: format.clone(), width, height, fps });
+                self.modes.push(Mode { format: format.clone(), width, height, fps, is_emulated });
             }
+        }
+    }
+}
+
+impl ControlInfo {
+    fn new(control: &Control) -> Self {
+        let for_numbers = |number| (control.kind == Kind::Number).then_some(number);
+        Self {
+            name: control.name(),
+            kind: control.kind,
+            value: control.value.map(|value| control.shown(value)),
+            default: control.shown(control.default),
+            takes: control.takes(),
+            min: for_numbers(control.min),
+            max: for_numbers(control.max),
+            step: for_numbers(control.step),
+            choices: control.choices.iter().map(|(number, _)| control.shown(*number)).collect(),
+            is_inactive: control.is_inactive,
+            line: control.to_string(),
         }
     }
 }
@@ -152,35 +227,6 @@ fn sorted_rates(intervals: &[(u32, u32)]) -> Vec<f64> {
     rates
 }
 
-impl fmt::Display for CaptureDevice {
-    /// Several lines for people, without a new line at the end.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.name.as_deref().unwrap_or("unknown"))?;
-        if let Some(bus) = self.bus.as_deref().filter(|bus| !bus.is_empty()) {
-            write!(f, " ({bus})")?;
-        }
-        for link in &self.by_id {
-            write!(f, "\n  source: {}", link.display())?;
-        }
-        for mode in &self.modes {
-            let rates: Vec<_> = mode.fps.iter().map(|fps| format!("{fps:.4}")).collect();
-            let rates: Vec<_> =
-                rates.iter().map(|rate| rate.trim_end_matches('0').trim_end_matches('.')).collect();
-            write!(f, "\n  {} {}x{}", mode.format, mode.width, mode.height)?;
-            if !rates.is_empty() {
-                write!(f, " at {} fps", rates.join(", "))?;
-            }
-        }
-        if !self.other_formats.is_empty() {
-            write!(f, "\n  not used: {}", self.other_formats.join(", "))?;
-        }
-        if let Some(problem) = &self.problem {
-            write!(f, "\n  problem: {problem}")?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,18 +234,18 @@ mod tests {
     #[test]
     fn what_is_no_camera_is_left_out_and_what_cannot_be_opened_is_shown() {
         let dev = tempfile::tempdir().unwrap();
-        assert_eq!(list_in(dev.path()).unwrap(), []);
+        assert_eq!(list_in(dev.path(), true).unwrap(), []);
         // A file answers to no camera's question; a link to nowhere cannot be opened.
         std::fs::write(dev.path().join("video0"), "").unwrap();
         std::fs::write(dev.path().join("videotape"), "").unwrap();
         for number in [10, 2] {
             std::os::unix::fs::symlink("/nowhere/at/all", dev.path().join(format!("video{number}"))).unwrap();
         }
-        let found = list_in(dev.path()).unwrap();
+        let found = list_in(dev.path(), true).unwrap();
         let names: Vec<_> = found.iter().map(|device| device.path.file_name().unwrap()).collect();
         assert_eq!(names, ["video2", "video10"]);
         assert!(found[0].problem.as_ref().unwrap().contains("not plugged in"));
-        assert!(list_in(&dev.path().join("gone")).is_err());
+        assert!(list_in(&dev.path().join("gone"), false).is_err());
     }
 
     #[test]
@@ -214,34 +260,5 @@ mod tests {
         let node = std::fs::canonicalize(node).unwrap();
         assert_eq!(links(&by_id), [(by_id.join("usb-HD_Cam-video-index0"), node)]);
         assert_eq!(links(&dev.path().join("nothing")), []);
-    }
-
-    #[test]
-    fn it_is_shown_to_people_and_programs() {
-        let device = CaptureDevice {
-            path: "/dev/video0".into(),
-            by_id: vec!["/dev/v4l/by-id/usb-HD_Cam-video-index0".into()],
-            name: Some("HD Cam".into()),
-            bus: Some("usb-1".into()),
-            modes: vec![
-                Mode {
-                    format: "mjpg".into(),
-                    width: 1280,
-                    height: 720,
-                    fps: sorted_rates(&[(1, 15), (1001, 30000), (1, 15), (0, 1)]),
-                },
-                Mode { format: "yuyv".into(), width: 640, height: 480, fps: vec![] },
-            ],
-            other_formats: vec!["H264".into()],
-            problem: Some("busy".into()),
-        };
-        assert_eq!(
-            device.to_string(),
-            "/dev/video0: HD Cam (usb-1)\n  source: /dev/v4l/by-id/usb-HD_Cam-video-index0\n  \
-             mjpg 1280x720 at 29.97, 15 fps\n  yuyv 640x480\n  not used: H264\n  problem: busy"
-        );
-        let json = serde_json::to_value(&device).unwrap();
-        assert_eq!(json["modes"][1]["format"], "yuyv");
-        assert_eq!(json["by_id"][0], "/dev/v4l/by-id/usb-HD_Cam-video-index0");
     }
 }

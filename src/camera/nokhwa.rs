@@ -1,10 +1,13 @@
-//! Cameras by the portable nokhwa library: for laptops and trials, never for a door.
+//! Cameras by the portable nokhwa library: for laptops and trials, never for a door; a configuration with hooks or relays
+//! is refused with it.
 //!
 //! Its limits, which cannot be mended from outside:
 //! - A frozen camera blocks its `frame()` for ever. It runs on a thread of its own, so that waiting here ends
 //!   in time; but that thread and the device stay, and only a restart of the program frees them.
 //! - It does not say how many bytes of a buffer are used. A JPEG is cut at its end marker; of one that arrived
 //!   by half, with the rest of an older frame behind it, nothing can be noticed.
+//! - Its decoding of pictures can panic and is not used. A panic on its thread ends that thread, and the camera is opened
+//!   again.
 //! - Capture times are those of arrival. Grey (infra-red) cameras are not accepted.
 //! - It takes numbers, and a camera's number changes when it is plugged in again.
 

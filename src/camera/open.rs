@@ -9,23 +9,20 @@ use crate::clock::Clock;
 use crate::config::{Camera, Driver};
 
 /// Something that opens `camera` as often as it is asked to. Nothing is opened yet, and a device that is not
-/// plugged in is no error here: opening it will be, as [`SourceError::Lost`].
+/// plugged in is no error here: opening it will be, as [`SourceError::Away`].
 ///
 /// # Errors
 /// [`SourceError::Unusable`] if there is no such file, or no driver for what it is.
 pub fn opener(camera: &Camera, clock: Arc<dyn Clock>) -> Result<OpenSource, SourceError> {
-    let driver = driver_for(camera)?;
+    let open = match driver_for(camera)? {
+        Driver::V4l2 => return Ok(v4l2::opener(camera, clock)),
+        Driver::Nokhwa => nokhwa::open,
+        Driver::Folder => folder::open,
+        Driver::Avi => avi::open,
+        Driver::Ffmpeg | Driver::Auto => ffmpeg::open,
+    };
     let camera = camera.clone();
-    Ok(Box::new(move || {
-        let clock = Arc::clone(&clock);
-        match driver {
-            Driver::V4l2 => v4l2::open(&camera, clock),
-            Driver::Nokhwa => nokhwa::open(&camera, clock),
-            Driver::Folder => folder::open(&camera, clock),
-            Driver::Avi => avi::open(&camera, clock),
-            Driver::Ffmpeg | Driver::Auto => ffmpeg::open(&camera, clock),
-        }
-    }))
+    Ok(Box::new(move || open(&camera, Arc::clone(&clock))))
 }
 
 /// The driver that the configuration names, or the one that fits the source; never `auto`.
@@ -107,7 +104,7 @@ mod tests {
         }
         let mut open = opener(&camera("/dev/v4l/by-id/usb-Gone-video-index0"), clock).unwrap();
         for _ in 0..2 {
-            assert!(matches!(open(), Err(SourceError::Lost(_))));
+            assert!(matches!(open(), Err(SourceError::Away(_))));
         }
     }
 

@@ -7,10 +7,12 @@ use v4l::buffer::Type;
 use v4l::frameinterval::FrameIntervalEnum;
 use v4l::framesize::FrameSizeEnum;
 use v4l::io::mmap::Stream;
+use v4l::io::traits::Stream as _;
 use v4l::v4l_sys::{
     V4L2_CAP_DEVICE_CAPS, V4L2_CAP_STREAMING, V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_VIDEO_CAPTURE_MPLANE,
-    v4l2_capability,
+    V4L2_FMT_FLAG_EMULATED, v4l2_capability, v4l2_fmtdesc,
 };
+use v4l::v4l2::vidioc;
 use v4l::video::Capture as _;
 
 use super::v4l2_mode::Sizes;
@@ -38,6 +40,10 @@ impl Capabilities {
     }
 }
 
+/// What to say of a camera that gives its picture in several pieces.
+pub(super) const NOT_SUPPORTED: &str = "this kind of camera (several planes, or no mapped buffers) is not supported: use a USB camera, or read it with \
+     `driver: ffmpeg` through a program that serves it as a stream";
+
 /// Opens a node. The descriptor is not handed on to child processes: a hook that runs for long would keep the
 /// camera busy after it was lost.
 pub(super) fn open(path: &Path) -> io::Result<v4l::Device> {
@@ -53,25 +59,77 @@ pub(super) fn open(path: &Path) -> io::Result<v4l::Device> {
     Ok(device)
 }
 
+/// One question or order to the kernel about a device: `room` is what it reads and fills.
+///
+/// # Safety
+/// `request` must be an ioctl of V4L2 that takes a `T`, and `T` must hold no pointer that is wrong.
+#[expect(unsafe_code, reason = "an ioctl of the kernel's video interface")]
+pub(super) unsafe fn ask<T>(device: &v4l::Device, request: Request, room: &mut T) -> io::Result<()> {
+    let room: *mut T = room;
+    loop {
+        // SAFETY: `room` points to one `T` that outlives the call; the rest is the caller's promise.
+        match unsafe { v4l::v4l2::ioctl(device.handle().fd(), request, room.cast()) } {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// The number of an ioctl.
+pub(super) type Request = v4l::v4l2::vidioc::_IOC_TYPE;
+
 /// Asks a node what it is. (The v4l crate's own call panics on a name that is not UTF-8.)
 pub(super) fn capabilities(device: &v4l::Device) -> io::Result<Capabilities> {
     // SAFETY: plain numbers and arrays of bytes, for which all zeros is a value.
     #[expect(unsafe_code, reason = "a C structure is zeroed before the kernel fills it")]
     let mut raw: v4l2_capability = unsafe { std::mem::zeroed() };
-    let room: *mut v4l2_capability = &raw mut raw;
-    // SAFETY: VIDIOC_QUERYCAP writes one `v4l2_capability`, and `room` points to one that outlives the call.
+    // SAFETY: VIDIOC_QUERYCAP fills a `v4l2_capability`, which holds no pointer.
     #[expect(unsafe_code, reason = "an ioctl of the kernel's video interface")]
     unsafe {
-        v4l::v4l2::ioctl(device.handle().fd(), v4l::v4l2::vidioc::VIDIOC_QUERYCAP, room.cast())?;
+        ask(device, vidioc::VIDIOC_QUERYCAP, &mut raw)?;
     }
     let has_own_flags = raw.capabilities & V4L2_CAP_DEVICE_CAPS != 0;
     let flags = if has_own_flags { raw.device_caps } else { raw.capabilities };
     Ok(Capabilities { card: text(&raw.card), bus: text(&raw.bus_info), flags })
 }
 
-/// The formats a device has, as four letters each.
-pub(super) fn formats(device: &v4l::Device) -> io::Result<Vec<[u8; 4]>> {
-    Ok(device.enum_formats()?.into_iter().map(|format| format.fourcc.repr).collect())
+/// A format that a device has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Format {
+    /// Its four letters.
+    pub(super) letters: [u8; 4],
+    /// True if a library makes it out of another one: the camera itself does not have it.
+    pub(super) is_emulated: bool,
+}
+
+/// More formats than any camera has: a driver that never ends its list is not followed for ever.
+const MAX_FORMATS: u32 = 64;
+
+/// The formats a device has, its own before the emulated ones. (The v4l crate's own call panics on a description that
+/// is not UTF-8.)
+pub(super) fn formats(device: &v4l::Device) -> io::Result<Vec<Format>> {
+    let mut formats = Vec::new();
+    for index in 0..MAX_FORMATS {
+        // SAFETY: plain numbers and arrays of bytes, for which all zeros is a value.
+        #[expect(unsafe_code, reason = "a C structure is zeroed before the kernel fills it")]
+        let mut raw: v4l2_fmtdesc = unsafe { std::mem::zeroed() };
+        raw.index = index;
+        raw.type_ = Type::VideoCapture as u32;
+        // SAFETY: VIDIOC_ENUM_FMT reads and fills a `v4l2_fmtdesc`, which holds no pointer.
+        #[expect(unsafe_code, reason = "an ioctl of the kernel's video interface")]
+        let asked = unsafe { ask(device, vidioc::VIDIOC_ENUM_FMT, &mut raw) };
+        match asked {
+            Ok(()) => formats.push(Format {
+                letters: raw.pixelformat.to_le_bytes(),
+                is_emulated: raw.flags & V4L2_FMT_FLAG_EMULATED != 0,
+            }),
+            // That is how the list ends.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => break,
+            Err(error) => return Err(error),
+        }
+    }
+    formats.sort_by_key(|format| format.is_emulated);
+    Ok(formats)
 }
 
 /// The sizes a device has in a format; none if it does not say.
@@ -106,16 +164,28 @@ pub(super) fn try_buffers(device: &v4l::Device) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends a stream. The v4l crate panics when a camera that has gone wrong refuses to stop; by then there is
-/// nothing left to do about it, and what it held is freed all the same.
-pub(super) fn close(stream: Stream<'static>) {
-    let closed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(stream)));
-    if closed.is_err() {
-        tracing::debug!("the camera refused to stop");
+/// Ends a stream and frees what it held.
+///
+/// The v4l crate panics when a camera refuses to stop, and again when it then refuses to free its buffers: the second
+/// panic would end the process. So it is asked to stop first, and a stream that does not is left as it is: the device
+/// stays taken until this program ends. No driver of the kernel is known to do that.
+pub(super) fn close(mut stream: Stream<'static>) {
+    let is_gone = |error: &io::Error| error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error());
+    match stream.stop() {
+        Err(error) if !is_gone(&error) => {
+            tracing::error!(%error, "the camera refuses to stop: it stays taken until this program is started again");
+            std::mem::forget(stream);
+        }
+        _ => {
+            let freed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(stream)));
+            if freed.is_err() {
+                tracing::debug!("the camera refused to free its buffers");
+            }
+        }
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     let text = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default());
     text.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned()

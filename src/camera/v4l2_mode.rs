@@ -5,6 +5,7 @@ use std::io;
 use rustix::io::Errno;
 
 use super::SourceError;
+use super::v4l2_device::Format;
 use crate::config::PixelFormat;
 
 /// The formats this program takes, in the order of preference: MJPG is the only one that most USB cameras send
@@ -31,10 +32,27 @@ pub(super) fn format_of(fourcc_of_device: [u8; 4]) -> Option<PixelFormat> {
     PREFERENCE.into_iter().find(|format| fourcc(*format) == Some(fourcc_of_device))
 }
 
-/// The four letters to ask for: those of `wanted`, or the first of [`PREFERENCE`] that the device `has`.
-pub(super) fn choose_format(wanted: PixelFormat, has: &[[u8; 4]]) -> Option<[u8; 4]> {
-    let find = |format| has.iter().copied().find(|letters| format_of(*letters) == Some(format));
-    if wanted == PixelFormat::Auto { PREFERENCE.into_iter().find_map(find) } else { find(wanted) }
+/// Four letters as people read them. The highest bit of the last stands for the other order of bytes.
+pub(super) fn shown(letters: [u8; 4]) -> String {
+    let [a, b, c, d] = letters;
+    let text: String =
+        [a, b, c, d & 0x7F].iter().map(|byte| char::from(*byte)).filter(|c| !c.is_control()).collect();
+    let order = if d & 0x80 != 0 { "-BE" } else { "" };
+    format!("{}{order}", text.trim())
+}
+
+/// The four letters to ask for: those of `wanted`, or the first of [`PREFERENCE`] that the device `has`. One that is
+/// emulated is taken only where there is no other.
+pub(super) fn choose_format(wanted: PixelFormat, has: &[Format]) -> Option<[u8; 4]> {
+    let find = |format: PixelFormat, is_emulated: bool| {
+        let is_it = |has: &&Format| has.is_emulated == is_emulated && format_of(has.letters) == Some(format);
+        has.iter().find(is_it).map(|has| has.letters)
+    };
+    let choose = |is_emulated| match wanted {
+        PixelFormat::Auto => PREFERENCE.into_iter().find_map(|format| find(format, is_emulated)),
+        wanted => find(wanted, is_emulated),
+    };
+    choose(false).or_else(|| choose(true))
 }
 
 /// Sizes a device has, in pixels.
@@ -102,10 +120,14 @@ pub(super) fn rate((numerator, denominator): (u32, u32)) -> Option<f64> {
 pub(super) fn advice(path: &str, doing: &str, error: &io::Error) -> String {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     let advice = match errno {
-        Some(Errno::NOENT | Errno::NXIO | Errno::NODEV) => "it is not plugged in",
-        Some(Errno::ACCESS | Errno::PERM) => {
-            "no permission: add the user to the group video (usermod -aG video USER), or give the unit \
-             SupplementaryGroups=video and DeviceAllow=char-video4linux rw"
+        _ if is_absent(error) => "it is not plugged in",
+        Some(Errno::ACCESS) => {
+            "no permission: add the user to the group video (usermod -aG video USER, then log in again), or give the \
+             unit SupplementaryGroups=video"
+        }
+        Some(Errno::PERM) => {
+            "the service may not use it: give the unit DeviceAllow=char-video4linux rw; if it has that, the first \
+             camera came after the service was started: systemctl restart facewarden"
         }
         Some(Errno::BUSY) => {
             return format!("{path}: another program has it: see `fuser -v {path}` ({doing})");
@@ -124,6 +146,12 @@ pub(super) fn advice(path: &str, doing: &str, error: &io::Error) -> String {
     format!("{path}: {advice} ({doing}: {error})")
 }
 
+/// True if there is no such device just now.
+pub(super) fn is_absent(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::NOENT | Errno::NXIO | Errno::NODEV))
+}
+
 /// The same as an error. Everything about a camera may mend itself (it is plugged in again, udev sets its
 /// permissions a moment later, the other program ends), but for a path that is no camera.
 pub(super) fn lost(path: &str, doing: &str, error: &io::Error) -> SourceError {
@@ -131,7 +159,7 @@ pub(super) fn lost(path: &str, doing: &str, error: &io::Error) -> SourceError {
     if error.raw_os_error() == Some(Errno::NOTTY.raw_os_error()) {
         SourceError::Unusable(message)
     } else {
-        SourceError::Lost(message)
+        SourceError::Away(message)
     }
 }
 
@@ -142,13 +170,20 @@ mod tests {
 
     #[test]
     fn the_first_format_of_the_preference_is_taken() {
-        let has = [*b"GREY", *b"YUYV", *b"H264", *b"MJPG"];
+        let own = |letters: &[u8; 4]| Format { letters: *letters, is_emulated: false };
+        let emulated = |letters: &[u8; 4]| Format { letters: *letters, is_emulated: true };
+        let has = [own(b"GREY"), own(b"YUYV"), own(b"H264"), own(b"MJPG")];
         assert_eq!(choose_format(PixelFormat::Auto, &has), Some(*b"MJPG"));
         assert_eq!(choose_format(PixelFormat::Auto, &has[..3]), Some(*b"YUYV"));
-        assert_eq!(choose_format(PixelFormat::Auto, &[*b"JPEG"]), Some(*b"JPEG"));
+        assert_eq!(choose_format(PixelFormat::Auto, &[own(b"JPEG")]), Some(*b"JPEG"));
         assert_eq!(choose_format(PixelFormat::Grey, &has), Some(*b"GREY"));
         assert_eq!(choose_format(PixelFormat::Nv12, &has), None);
-        assert_eq!(choose_format(PixelFormat::Auto, &[*b"H264"]), None);
+        assert_eq!(choose_format(PixelFormat::Auto, &[own(b"H264")]), None);
+        assert_eq!([*b"YUYV", *b"Y16 ", *b"Y16\xA0"].map(shown), ["YUYV", "Y16", "Y16-BE"]);
+        let mixed = [emulated(b"MJPG"), own(b"YUYV"), emulated(b"NV12")];
+        assert_eq!(choose_format(PixelFormat::Auto, &mixed), Some(*b"YUYV"));
+        assert_eq!(choose_format(PixelFormat::Nv12, &mixed), Some(*b"NV12"));
+        assert_eq!(choose_format(PixelFormat::Auto, &mixed[2..]), Some(*b"NV12"));
     }
 
     #[test]
@@ -167,12 +202,13 @@ mod tests {
     #[test]
     fn each_errno_says_what_to_do() {
         let say = |errno: Errno| match lost("/dev/video0", "opening it", &errno.into()) {
-            SourceError::Lost(text) => text,
+            SourceError::Away(text) => text,
             SourceError::Unusable(text) => format!("unusable: {text}"),
             other => panic!("{other:?}"),
         };
         assert!(say(Errno::NODEV).contains("not plugged in"));
         assert!(say(Errno::ACCESS).contains("group video"));
+        assert!(say(Errno::PERM).contains("DeviceAllow"));
         assert_eq!(
             say(Errno::BUSY),
             "/dev/video0: another program has it: see `fuser -v /dev/video0` (opening it)"

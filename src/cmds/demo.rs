@@ -110,7 +110,7 @@ fn enrol(engine: &mut Engine, story: &DemoStory, folder: &Path) -> Result<(), Fa
 
 /// Asks whether to use the first camera, if there is one and somebody to ask.
 fn offered_camera() -> Option<String> {
-    let camera = devices::list().ok()?.into_iter().find(|device| device.problem.is_none())?;
+    let camera = devices::list(false).ok()?.into_iter().find(|device| device.problem.is_none())?;
     let path = camera.by_id.first().unwrap_or(&camera.path).display().to_string();
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         tell(&format!(

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::fmt::{self, Display};
 
+use super::check_camera;
 use super::check_debug::debug;
 use super::check_decision::{decision, liveness, looks_fit_into_window};
 use super::check_events::events;
@@ -108,6 +109,9 @@ pub fn check(config: &Config) -> Vec<Finding> {
         );
     }
     cameras(&config.cameras, &mut found);
+    for (at, camera) in config.cameras.iter().enumerate() {
+        check_camera::camera(config, at, camera, &mut found);
+    }
     models(config, &mut found);
     detection(&config.detection, &mut found);
     tracking(&config.tracking, &mut found);

@@ -7,6 +7,7 @@
 mod calibration;
 mod changes;
 mod check;
+mod check_camera;
 mod check_debug;
 mod check_decision;
 mod check_events;
@@ -37,6 +38,6 @@ pub use manifest::{
 };
 pub use schema::{default_yaml, json_schema};
 pub use types::{
-    CONFIG_SCHEMA, Camera, Challenge, Config, Debug, Decision, Detection, Driver, Gallery, Liveness,
-    LivenessMode, Models, PixelFormat, Quality, SeveralFaces, Speed, Tracking,
+    CONFIG_SCHEMA, Camera, Challenge, Config, ControlValue, Debug, Decision, Detection, Driver, Gallery,
+    Liveness, LivenessMode, Models, PixelFormat, Quality, SeveralFaces, Speed, Tracking,
 };

@@ -1,6 +1,8 @@
 //! The settings as types. Field docs become the documentation and the JSON Schema; defaults are written once,
 //! here. Units are in the names. Numbers are only plausible after [`check()`](crate::config::check()) has seen them.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -98,8 +100,8 @@ pub struct Camera {
     /// Pixel format to ask a device for; `auto` takes the first it has of mjpg, nv12, yuyv, grey.
     #[serde(default)]
     pub format: PixelFormat,
-    /// A device that gives no frame for so long counts as lost and is opened again. For its first frame it has
-    /// 15 seconds, or this if it is longer.
+    /// A device that gives no frame for so long counts as lost, and is opened again. For its first frame it has 5
+    /// seconds before that, or this if it is longer; a stream from the network has 15 seconds.
     #[serde(default = "Camera::default_read_timeout_ms")]
     pub read_timeout_ms: u64,
     /// `real`: a file is played at its own rate and late frames are skipped, as with a camera. `max`: every
@@ -112,6 +114,10 @@ pub struct Camera {
     /// `decision.false_match_rate` for this camera alone. Left out: that.
     #[serde(default)]
     pub false_match_rate: Option<f64>,
+    /// Controls of a device that are set whenever it is opened, by the names and values that
+    /// `facewarden devices --controls` shows. One that it does not have is reported, and the camera works without.
+    #[serde(default)]
+    pub controls: BTreeMap<String, ControlValue>,
 }
 
 impl Camera {
@@ -125,7 +131,7 @@ impl Camera {
         30.0
     }
     fn default_read_timeout_ms() -> u64 {
-        2000
+        1500
     }
     fn default_loops() -> u32 {
         1
@@ -146,6 +152,29 @@ impl Camera {
             speed: Speed::Real,
             loops: Self::default_loops(),
             false_match_rate: None,
+            controls: BTreeMap::new(),
+        }
+    }
+}
+
+/// What a control of a camera is set to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ControlValue {
+    /// On or off.
+    Switch(bool),
+    /// A number, or the number of a choice.
+    Number(i64),
+    /// A choice by its name: `50_hz`.
+    Choice(String),
+}
+
+impl fmt::Display for ControlValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Switch(is_on) => is_on.fmt(f),
+            Self::Number(number) => number.fmt(f),
+            Self::Choice(name) => name.fmt(f),
         }
     }
 }

@@ -12,23 +12,35 @@ use super::latest::LatestSender;
 use super::pulse::Beating;
 use super::stats::Stats;
 use crate::camera::{FrameSource, OpenSource, SourceError};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::domain::{CameraId, CapturedFrame, EventKind};
 
 /// How long one wait for a frame takes at most: so soon is a shutdown noticed.
 const SLICE: Duration = Duration::from_millis(200);
 
-/// The first and the longest pause before a lost source is opened again. A source that held out for as long as
-/// the longest pause begins anew with the first; one that gives a frame and is lost again does not, or it would
-/// be announced as lost and recovered several times a second.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// The first pause before a lost source is opened again; it doubles each time. A source that held out for as long as
+/// [`BACK_OFF_MAX`] begins anew with the first; one that gives a frame and is lost again does not.
+const BACK_OFF: Duration = Duration::from_millis(250);
 
-/// A camera on a slow bus may take so long to be opened. One that takes longer hangs, and so does its stage.
+/// The longest pause for a source that costs a process or a connection.
+const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+
+/// The longest pause for a camera of this machine: with it and the time of opening, a camera that is back is known to be
+/// within 2 seconds.
+const BACK_OFF_MAX_AWAY: Duration = Duration::from_secs(1);
+
+/// The first frame after opening may take this long even where a later one may not. Without it such a source would be
+/// opened again for ever.
+const FIRST_FRAME_WITHIN: Duration = Duration::from_secs(5);
+
+/// The same for sources that are slow to start. Nothing is said of them before that.
+const SLOW_FIRST_FRAME_WITHIN: Duration = Duration::from_secs(15);
+
+/// A camera on a slow bus may take so long to be opened, or let go. One that takes longer hangs, and so does its stage.
 const OPENED_WITHIN: Duration = Duration::from_secs(20);
 
-/// The first frame after opening may take this long even where a later one may not: network cameras wait for a
-/// key frame, and a decoder starts up. Without it such a source would be opened again for ever.
-const FIRST_FRAME_WITHIN: Duration = Duration::from_secs(15);
+/// A machine that was suspended for longer than this has lost its cameras, or has frames of before.
+const SUSPENSION: Duration = Duration::from_secs(1);
 
 pub(super) struct Capture {
     pub pulse: Beating,
@@ -59,14 +71,18 @@ struct Memory {
     /// The number of the next frame: counts on where a reopened source begins anew, since looks at one track are
     /// told apart by it.
     next_seq: u64,
+    /// What the source had to complain about and was said.
+    complaints: Vec<String>,
 }
 
 /// How reading a source ended.
 enum End {
     /// The recording is over, or the pipeline is to end.
     Done,
-    /// The source is gone; opened again.
-    Lost(String),
+    /// The source is gone; opened again, after a pause of at most so long.
+    Lost(String, Duration),
+    /// The machine was suspended; opened again at once.
+    Suspended(Duration),
     /// It will never work.
     Unusable(SourceError),
 }
@@ -77,44 +93,56 @@ impl Capture {
     /// # Errors
     /// Only if the source will never work, however often it is opened.
     pub(super) fn run(mut self) -> Result<(), SourceError> {
-        let mut memory = Memory { is_lost: self.condition.is_lost(), pause: BACK_OFF.0, next_seq: 0 };
+        let mut memory = Memory {
+            is_lost: self.condition.is_lost(),
+            pause: BACK_OFF,
+            next_seq: 0,
+            complaints: Vec::new(),
+        };
         loop {
-            self.pulse.expect_within(OPENED_WITHIN);
-            let end = match (self.open)() {
-                Ok(mut source) => {
-                    self.condition.opened(source.as_ref());
-                    tracing::info!(camera = %self.camera, source = source.describe(), "camera open");
-                    self.has_own_time.store(self.keep_all && source.is_finite(), Ordering::Release);
-                    self.read(source.as_mut(), &mut memory)
-                }
-                Err(SourceError::Unusable(message)) => End::Unusable(SourceError::Unusable(message)),
-                Err(error) => End::Lost(error.to_string()),
-            };
-            match end {
+            match self.attempt(&mut memory) {
                 End::Done => return Ok(()),
                 End::Unusable(error) => return Err(error),
-                End::Lost(message) => {
-                    if !memory.is_lost {
-                        let state = CameraState::Lost { message: message.clone() };
-                        self.condition.set(state, self.clock.now());
-                        tracing::warn!(camera = %self.camera, "camera lost: {message}; opening it again until it is back");
-                        self.announcer
-                            .announce(EventKind::CameraLost { camera: self.camera.clone(), message });
-                        memory.is_lost = true;
+                End::Suspended(time) => {
+                    tracing::info!(camera = %self.camera, "the machine was suspended for {time:.0?}: the camera is opened again");
+                }
+                End::Lost(_, longest_pause) => {
+                    let pause = memory.pause.min(longest_pause);
+                    self.pulse.expect_within(pause + SLICE + OPENED_WITHIN);
+                    if self.is_stopped_within(pause) {
+                        return Ok(());
                     }
-                    self.tell_ready();
+                    memory.pause = (pause * 2).min(longest_pause);
                 }
             }
-            self.pulse.expect_within(memory.pause + SLICE + OPENED_WITHIN);
-            if self.is_stopped_within(memory.pause) {
-                return Ok(());
-            }
-            memory.pause = (memory.pause * 2).min(BACK_OFF.1);
         }
     }
 
+    /// Opens the source and reads it to its end.
+    fn attempt(&mut self, memory: &mut Memory) -> End {
+        self.pulse.expect_within(OPENED_WITHIN);
+        let opened = (self.open)();
+        let mut source = match opened {
+            Ok(source) => source,
+            Err(error) => {
+                let end = end_of(error);
+                self.announce_loss(&end, memory);
+                return end;
+            }
+        };
+        self.condition.opened(source.as_ref());
+        tracing::info!(camera = %self.camera, source = source.describe(), "camera open");
+        self.tell_complaints(source.complaints(), memory);
+        self.has_own_time.store(self.keep_all && source.is_finite(), Ordering::Release);
+        let end = self.read(source.as_mut(), memory);
+        // Before it is dropped: a camera that went wrong may take seconds to let go.
+        self.announce_loss(&end, memory);
+        self.pulse.expect_within(OPENED_WITHIN);
+        end
+    }
+
     fn read(&self, source: &mut dyn FrameSource, memory: &mut Memory) -> End {
-        let opened = self.clock.now();
+        let (opened, suspended) = (self.clock.now(), self.clock.suspended());
         let first_seq = memory.next_seq;
         let mut last_frame = None;
         loop {
@@ -122,9 +150,18 @@ impl Capture {
                 return End::Done;
             }
             self.pulse.beat();
-            match source.next_frame(SLICE.min(self.read_timeout)) {
+            let silence =
+                Silence::of(self.read_timeout, source, last_frame.unwrap_or(opened), last_frame.is_none());
+            let came = source.next_frame(silence.slice(self.clock.now()));
+            let losses = source.losses();
+            self.stats.count(losses);
+            let now = self.clock.now();
+            let slept = self.clock.suspended().saturating_sub(suspended);
+            if slept >= SUSPENSION && !source.is_finite() {
+                return End::Suspended(slept);
+            }
+            match came {
                 Ok(mut frame) => {
-                    let now = self.clock.now();
                     last_frame = Some(now);
                     frame.seq = frame.seq.saturating_add(first_seq);
                     memory.next_seq = frame.seq.saturating_add(1);
@@ -132,8 +169,8 @@ impl Capture {
                         tracing::info!(camera = %self.camera, "camera recovered");
                         self.announcer.announce(EventKind::CameraRecovered { camera: self.camera.clone() });
                     }
-                    if now.since(opened) >= BACK_OFF.1 {
-                        memory.pause = BACK_OFF.0;
+                    if now.since(opened) >= BACK_OFF_MAX {
+                        memory.pause = BACK_OFF;
                     }
                     self.condition.set(CameraState::Watching, now);
                     self.tell_ready();
@@ -147,24 +184,58 @@ impl Capture {
                         return End::Done;
                     }
                 }
+                Err(SourceError::TimedOut(_)) if source.is_finite() => {}
                 Err(SourceError::TimedOut(_)) => {
-                    let silent = self.clock.now().since(last_frame.unwrap_or(opened));
-                    let patience = match last_frame {
-                        Some(_) => self.read_timeout,
-                        None => self.read_timeout.max(FIRST_FRAME_WITHIN),
+                    let message = || {
+                        let silent = now.since(last_frame.unwrap_or(opened));
+                        format!("no frame for {:.1} s", silent.as_secs_f64())
                     };
-                    if silent >= patience && !source.is_finite() {
-                        return End::Lost(format!("no frame for {:.1} s", silent.as_secs_f64()));
+                    if now >= silence.lost_at {
+                        let is_slow = source.is_slow_to_start();
+                        return End::Lost(message(), if is_slow { BACK_OFF_MAX } else { BACK_OFF_MAX_AWAY });
+                    }
+                    if now >= silence.announced_at {
+                        self.announce(message(), memory);
                     }
                 }
                 Err(SourceError::BadFrame(message)) => {
-                    self.stats.bad_frames.add_one();
+                    if losses.damaged() == 0 {
+                        self.stats.bad_frames.add_one();
+                    }
                     tracing::debug!(camera = %self.camera, "{message}");
                 }
-                Err(SourceError::Ended) => return End::Done,
-                Err(SourceError::Lost(message)) => return End::Lost(message),
-                Err(error @ SourceError::Unusable(_)) => return End::Unusable(error),
+                Err(error) => return end_of(error),
             }
+        }
+    }
+
+    fn announce_loss(&self, end: &End, memory: &mut Memory) {
+        if let End::Lost(message, _) = end {
+            self.announce(message.clone(), memory);
+        }
+    }
+
+    /// Says once that the source is lost.
+    fn announce(&self, message: String, memory: &mut Memory) {
+        self.tell_ready();
+        if std::mem::replace(&mut memory.is_lost, true) {
+            return;
+        }
+        self.condition.set(CameraState::Lost { message: message.clone() }, self.clock.now());
+        tracing::warn!(camera = %self.camera, "camera lost: {message}; opening it again until it is back");
+        self.stats.lost.add_one();
+        self.announcer.announce(EventKind::CameraLost { camera: self.camera.clone(), message });
+    }
+
+    /// Says what the source complains about, unless it was said at an opening before.
+    fn tell_complaints(&self, complaints: Vec<String>, memory: &mut Memory) {
+        for message in complaints {
+            if memory.complaints.contains(&message) {
+                continue;
+            }
+            tracing::warn!(camera = %self.camera, "{message}");
+            memory.complaints.push(message.clone());
+            self.announcer.announce(EventKind::Degraded { message });
         }
     }
 
@@ -175,5 +246,45 @@ impl Capture {
     /// Only the first time matters: the link has one place, and nobody empties it twice.
     fn tell_ready(&self) {
         self.ready.try_send(()).ok();
+    }
+}
+
+/// What an error of a source means.
+fn end_of(error: SourceError) -> End {
+    match error {
+        SourceError::Ended => End::Done,
+        SourceError::Unusable(_) => End::Unusable(error),
+        SourceError::Away(message) => End::Lost(message, BACK_OFF_MAX_AWAY),
+        SourceError::Lost(_) | SourceError::TimedOut(_) | SourceError::BadFrame(_) => {
+            End::Lost(error.to_string(), BACK_OFF_MAX)
+        }
+    }
+}
+
+/// How long a source may say nothing.
+struct Silence {
+    /// From then on it is said to be lost.
+    announced_at: Moment,
+    /// From then on it is opened again.
+    lost_at: Moment,
+}
+
+impl Silence {
+    fn of(read_timeout: Duration, source: &dyn FrameSource, since: Moment, is_first: bool) -> Self {
+        let (announced, lost) = match (is_first, source.is_slow_to_start()) {
+            (false, _) => (read_timeout, read_timeout),
+            (true, false) => (read_timeout, read_timeout.max(FIRST_FRAME_WITHIN)),
+            (true, true) => {
+                let patience = read_timeout.max(SLOW_FIRST_FRAME_WITHIN);
+                (patience, patience)
+            }
+        };
+        Self { announced_at: since + announced, lost_at: since + lost }
+    }
+
+    /// How long to wait now: not beyond the moment at which something is to be said or done.
+    fn slice(&self, now: Moment) -> Duration {
+        let next = if now < self.announced_at { self.announced_at } else { self.lost_at };
+        next.since(now).clamp(Duration::from_millis(1), SLICE)
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::camera::Losses;
+
 /// A number that only goes up.
 #[derive(Debug, Default)]
 pub struct Counter(Arc<AtomicU64>);
@@ -16,7 +18,12 @@ impl Counter {
 
     /// So many more.
     pub fn add(&self, count: usize) {
-        self.0.fetch_add(count as u64, Ordering::Relaxed);
+        self.add_many(count as u64);
+    }
+
+    /// So many more.
+    pub fn add_many(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
     }
 
     /// The number.
@@ -75,8 +82,22 @@ pub struct Stats {
     pub replaced: Counter,
     /// Frames not looked at because the detector's rate is limited.
     pub skipped: Counter,
-    /// Frames that were damaged.
+    /// Frames that were damaged, in whichever way and wherever that was noticed.
     pub bad_frames: Counter,
+    /// Of those, frames that the camera's driver called damaged.
+    pub flagged: Counter,
+    /// Of those, frames that were empty.
+    pub empty: Counter,
+    /// Of those, frames that ended before their picture did.
+    pub truncated: Counter,
+    /// Of those, frames of a camera whose markers contradicted each other.
+    pub corrupt: Counter,
+    /// Frames missing in the driver's count: lost on the way, or dropped by the driver itself as damaged.
+    pub missing: Counter,
+    /// Sound frames of the camera that were passed over because a newer one was there already.
+    pub overtaken: Counter,
+    /// How often the camera was lost.
+    pub lost: Counter,
     /// Frames that the detector saw.
     pub detected: Counter,
     /// Detector or embedder runs that failed.
@@ -99,6 +120,24 @@ pub struct Stats {
     pub frame_lag: Latency,
     /// From the capture of the deciding frame to the decision.
     pub decision_lag: Latency,
+}
+
+impl Stats {
+    /// Takes in what a source lost.
+    pub(super) fn count(&self, losses: Losses) {
+        let Losses { flagged, empty, truncated, corrupt, missing, overtaken } = losses;
+        for (counter, count) in [
+            (&self.flagged, flagged),
+            (&self.empty, empty),
+            (&self.truncated, truncated),
+            (&self.corrupt, corrupt),
+            (&self.missing, missing),
+            (&self.overtaken, overtaken),
+            (&self.bad_frames, losses.damaged()),
+        ] {
+            counter.add_many(count);
+        }
+    }
 }
 
 #[cfg(test)]

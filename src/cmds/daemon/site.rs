@@ -12,8 +12,14 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::decision::Policy;
 use crate::domain::CameraId;
-use crate::pipeline::{Running, Seen, Stats};
+use crate::pipeline::{CameraState, Running, Seen, Stats};
 use crate::sys::signals::Shutdown;
+
+/// How long the service manager is kept waiting while every camera is missing.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often it is looked meanwhile whether one has come.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The posts of a daemon.
 pub(super) struct Site {
@@ -49,8 +55,9 @@ impl Site {
         self.tend()
     }
 
-    /// Waits until each camera gives frames or is known to be missing: before that nothing is watched. False if that
-    /// is not to be: nothing runs any more, or the program is to end.
+    /// Waits until each camera gives frames or is known to be missing: before that nothing is watched. Where all are
+    /// missing it waits a while longer, so that "active" means that frames flow, and then no more: a missing camera must
+    /// not hold up the boot. False if that is not to be: nothing runs any more, or the program is to end.
     pub(super) fn is_ready(&self, shutdown: &Shutdown) -> bool {
         let wait = |running: &Running| {
             crossbeam_channel::select! {
@@ -60,6 +67,19 @@ impl Site {
         };
         // All are waited for, also where an earlier one has ended.
         let ready: Vec<bool> = self.posts.iter().filter_map(Post::running).map(wait).collect();
+        let clock = SystemClock::new();
+        let all_are_lost = || {
+            let mut running =
+                self.posts.iter().filter(|post| post.running().is_some_and(|one| !one.is_over()));
+            running.all(|post| matches!(post.condition().state, CameraState::Lost { .. }))
+        };
+        while ready.contains(&true)
+            && all_are_lost()
+            && clock.now().0 < READY_WITHIN
+            && !shutdown.is_requested()
+        {
+            clock.sleep(LOOK_EVERY);
+        }
         ready.contains(&true) && !shutdown.is_requested()
     }
 

@@ -104,7 +104,7 @@ impl HeldCamera {
                 return Err(SourceError::Lost("the camera is gone".to_owned()));
             };
             let frame = source.next_frame(timeout);
-            if let Err(SourceError::Lost(_)) = &frame {
+            if let Err(SourceError::Lost(_) | SourceError::Away(_)) = &frame {
                 camera.source = None;
             }
             frame
