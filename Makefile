@@ -1,11 +1,13 @@
-# make demo | test | check | bench | fuzz | build | setup | clean
+# make demo | test | check | bench | fuzz | build | deb | deb-check | setup | clean
 # Everything that is needed is fetched by ./setup into vendor/; nothing is installed on the system.
 
 CARGO ?= cargo
 export FACEWARDEN_FFMPEG ?= $(CURDIR)/vendor/ffmpeg
 BIN = target/release/facewarden
+# Messages of the program name the sources of libraries: not by where this machine keeps them.
+RELEASE_FLAGS = --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src=/crates
 
-.PHONY: help setup build demo test check deny docs bench fuzz clean
+.PHONY: help setup build demo test check deny docs bench fuzz deb deb-tool deb-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,12 +17,14 @@ help:
 	@echo "make bench   measure; DATA=DIR names the folder with the measuring data"
 	@echo "make fuzz    feed rubbish to what reads files and frames; SECONDS=60 is how long each target runs"
 	@echo "make build   set up and build target/release/facewarden"
+	@echo "make deb     set up and build the Debian package, target/debian/facewarden_*.deb"
+	@echo "make deb-check  look at that package with lintian, and install, upgrade, remove and purge it in a throw-away system"
 
 setup:
 	@./setup
 
 build: setup
-	@$(CARGO) build --release --locked
+	@RUSTFLAGS="$$RUSTFLAGS $(RELEASE_FLAGS)" $(CARGO) build --release --locked
 
 demo: build
 	@$(BIN) demo
@@ -44,6 +48,17 @@ deny:
 	  --config profile.release.lto=false --config profile.release.opt-level=0 \
 	  || echo "check: cargo-deny cannot be installed, so licences were not checked"
 	@! test -x vendor/bin/cargo-deny || PATH="$(CURDIR)/vendor/bin:$$PATH" $(CARGO) deny --locked check licenses bans sources
+
+# cargo-deb is built into vendor/ once (half a minute).
+deb-tool:
+	@vendor/bin/cargo-deb --version 2>/dev/null | grep -qx '3\.8\.0' || $(CARGO) install cargo-deb --version 3.8.0 --locked \
+	  --quiet --force --root vendor --config profile.release.lto=false --config profile.release.opt-level=0
+
+deb: build deb-tool
+	@packaging/build
+
+deb-check: deb
+	@packaging/check
 
 bench: build
 	@$(BIN) bench $(if $(DATA),--data $(DATA))

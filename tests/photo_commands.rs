@@ -50,6 +50,20 @@ fn the_same_person_and_another_one() {
 }
 
 #[test]
+fn nothing_is_noted_for_the_makers_of_the_runtime() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_facewarden"));
+    command.arg("compare").arg(picture("obama.jpg")).arg(picture("obama2.jpg"));
+    // As on somebody's machine: this is set for tests, and CI makes the runtime keep quiet by itself.
+    for set in ["ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS", "CI", "XDG_CACHE_HOME"] {
+        command.env_remove(set);
+    }
+    Ran::of(command.env("HOME", home.path())).code(0);
+    let left: Vec<_> = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn json_is_deepface_s_verify() {
     let answer = against_obama(&picture("obama2.jpg"), &["--json"]).code(0).json();
     let keys: Vec<&str> = answer.as_object().unwrap().keys().map(String::as_str).collect();

@@ -10,6 +10,7 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod devices;
+pub mod doctor;
 pub mod engine;
 pub mod enroll;
 pub mod eval;
@@ -92,6 +93,8 @@ pub enum Command {
     Replay(replay::Args),
     /// List the cameras of this machine
     Devices(devices::Args),
+    /// Look at all that a door needs, and say what is wrong and what to do about it
+    Doctor(doctor::Args),
     /// Measure speed, memory and accuracy on this machine
     Bench(bench::Args),
     /// Measure how often the models are right on pictures of known people
@@ -121,6 +124,8 @@ pub fn cli() -> clap::Command {
 /// # Errors
 /// What went wrong, with the exit code.
 pub fn main() -> Outcome {
+    // First of all, before there are threads. Where it cannot be set, the runtime is not loaded and says why.
+    drop(crate::sys::process::set_variable(crate::inference::NO_TELEMETRY, "1"));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -143,6 +148,7 @@ pub fn main() -> Outcome {
         Command::Events(args) => events::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Devices(args) => devices::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Enroll(args) => enroll::run(&args),
         Command::Persons(args) => persons::run(&args),
         Command::Compare(args) => compare::run(&args),

@@ -178,7 +178,8 @@ pub struct Webhook {
     pub name: String,
     /// Where events are posted to. `https`, or `http` to this very machine.
     pub url: String,
-    /// File with the secret that requests are signed with: one line, `whsec_` and base64 of 24 to 64 bytes.
+    /// File with the secret that requests are signed with: one line, `whsec_` and base64 of 24 to 64 bytes. A name without
+    /// a folder is a credential of the service, here and for every other file with a secret or a certificate.
     pub secret_file: PathBuf,
     /// File with a token that is sent as `Authorization: Bearer`.
     #[serde(default)]

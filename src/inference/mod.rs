@@ -18,7 +18,7 @@ pub use embedder::OrtEmbedder;
 pub use folders::ModelFolders;
 pub use liveness::OrtLiveness;
 pub use model::LoadError;
-pub use runtime::{RuntimeError, start_runtime};
+pub use runtime::{NO_TELEMETRY, RuntimeError, runtime_library, start_runtime};
 pub use scripted::{ScriptedDetector, ScriptedEmbedder, ScriptedLiveness};
 pub use turns::Turns;
 

@@ -7,6 +7,10 @@ use ort::environment::Environment;
 
 use super::folders::checkout_of;
 
+/// Where this is 1 in the environment, ONNX Runtime notes nothing of what it is used for and sends nothing to its makers,
+/// which builds for Linux do since version 1.29.
+pub const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
+
 /// The file name that the search looks for.
 const LIBRARY: &str = "libonnxruntime.so.1.31.1";
 
@@ -24,6 +28,11 @@ pub enum RuntimeError {
         /// What the loader said.
         message: String,
     },
+    /// It would send home what it is used for.
+    #[error(
+        "ONNX Runtime is not loaded: {NO_TELEMETRY}=1 must be in the environment before, or it reports to its makers"
+    )]
+    Telemetry,
     /// It was loaded and did not start.
     #[error("ONNX Runtime does not start: {0}")]
     Start(String),
@@ -44,10 +53,14 @@ pub fn start_runtime(configured: Option<&Path>) -> Result<(), RuntimeError> {
 }
 
 pub(super) fn environment(configured: Option<&Path>) -> Result<&'static Environment, RuntimeError> {
-    ENVIRONMENT.get_or_init(|| start(&library(configured))).as_ref().map_err(Clone::clone)
+    ENVIRONMENT.get_or_init(|| start(&runtime_library(configured))).as_ref().map_err(Clone::clone)
 }
 
 fn start(path: &Path) -> Result<Environment, RuntimeError> {
+    // `with_telemetry(false)` below comes too late: what it does at its start is noted already.
+    if std::env::var_os(NO_TELEMETRY).is_none_or(|value| value != "1") {
+        return Err(RuntimeError::Telemetry);
+    }
     let failed = |error: &dyn std::error::Error| RuntimeError::Load {
         path: path.display().to_string(),
         // The error's own text only says that loading failed; its source says why.
@@ -68,7 +81,9 @@ fn start(path: &Path) -> Result<Environment, RuntimeError> {
         .map_err(|e| RuntimeError::Start(e.to_string()))
 }
 
-fn library(configured: Option<&Path>) -> PathBuf {
+/// Where the library is taken from, see [`start_runtime`]; a bare name is what the system's loader is asked for.
+#[must_use]
+pub fn runtime_library(configured: Option<&Path>) -> PathBuf {
     if let Some(path) = configured {
         return path.to_owned();
     }

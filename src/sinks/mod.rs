@@ -29,7 +29,7 @@ pub use event_log::{
 pub use fanout::{Fanout, LinkState, QUEUE_LENGTH};
 pub use filter::Filter;
 pub use hook::{HookSink, HookStats, MAX_OUTPUT_BYTES, MAX_WAITING};
-pub use mqtt::{MqttError, MqttSink, MqttStats};
+pub use mqtt::{MqttError, MqttSink, MqttStats, try_broker};
 pub use notices::{Notices, notices};
 pub use outbox::{MAX_IN_MEMORY, Outbox, OutboxError};
 pub use recorder::Recorder;
@@ -38,7 +38,7 @@ pub use scripted::{Delivered, ScriptedSink};
 pub use secret::{SecretError, read_secret};
 pub use socket::{MAX_REQUEST_BYTES, SocketError, SocketServer};
 pub use tls::RootsError;
-pub use webhook::{WebhookError, WebhookFault, WebhookSink, new_webhook_secret};
+pub use webhook::{WebhookError, WebhookFault, WebhookSink, new_webhook_secret, try_webhook};
 
 use std::time::Duration;
 

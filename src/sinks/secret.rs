@@ -1,5 +1,7 @@
 //! Secrets from files: passwords, tokens, the keys that requests are signed with.
 
+use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +14,7 @@ const MAX_BYTES: u64 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file cannot be read.
-    #[error("cannot read the secret in {}: {source}", path.display())]
+    #[error("cannot read the secret in {}: {source}{}", path.display(), hint(path))]
     Unreadable {
         /// Which file.
         path: PathBuf,
@@ -35,12 +37,44 @@ pub enum SecretError {
     },
 }
 
+/// The folder with the credentials of a service (systemd's `LoadCredential=`).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// Where a file is that the settings name. A name without a folder is a credential of the service, where it has any;
+/// everything else is a path.
+pub(super) fn located(path: &Path) -> Cow<'_, Path> {
+    located_in(path, std::env::var_os(CREDENTIALS).as_deref())
+}
+
+fn located_in<'p>(path: &'p Path, credentials: Option<&OsStr>) -> Cow<'p, Path> {
+    match credentials.filter(|folder| !folder.is_empty() && is_name(path)) {
+        Some(folder) => Cow::Owned(Path::new(folder).join(path)),
+        None => Cow::Borrowed(path),
+    }
+}
+
+fn is_name(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == path.as_os_str())
+}
+
+/// What somebody may have meant who named a file without a folder.
+fn hint(path: &Path) -> &'static str {
+    if is_name(path) {
+        " (a name without a folder is a credential of the service, and this process was given none: see \
+         LoadCredential= in docs/service.md)"
+    } else {
+        ""
+    }
+}
+
 /// The secret in a file: one line, without white space at its ends. The file must not be readable by others nor
-/// writable by the group (a group that may read it is how systemd hands out credentials).
+/// writable by the group (a group that may read it is how systemd hands out credentials). A name without a folder is
+/// one of those, where there are any.
 ///
 /// # Errors
 /// [`SecretError`].
 pub fn read_secret(path: &Path) -> Result<String, SecretError> {
+    let path = &*located(path);
     let unreadable = |source| SecretError::Unreadable { path: path.to_owned(), source };
     let not_one_line = || SecretError::NotOneLine { path: path.to_owned() };
     let file = File::open(path).map_err(unreadable)?;
@@ -73,6 +107,28 @@ mod tests {
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         read_secret(&path)
+    }
+
+    #[test]
+    fn a_name_alone_is_a_credential_where_there_are_any() {
+        let folder = OsStr::new("/run/credentials/facewarden.service");
+        let in_folder = |name: &str| located_in(Path::new(name), Some(folder)).into_owned();
+        assert_eq!(in_folder("mqtt.password"), Path::new(folder).join("mqtt.password"));
+        for path in
+            ["/etc/facewarden/mqtt.password", "./mqtt.password", "secrets/mqtt.password", "..", "../x", ""]
+        {
+            assert_eq!(in_folder(path), Path::new(path), "{path}");
+        }
+        for none in [None, Some(OsStr::new(""))] {
+            assert_eq!(located_in(Path::new("mqtt.password"), none), Path::new("mqtt.password"));
+        }
+    }
+
+    #[test]
+    fn a_credential_that_is_missing_is_told_from_a_file_that_is() {
+        let said = |path: &str| read_secret(Path::new(path)).unwrap_err().to_string();
+        assert!(said("no-such.password").contains("LoadCredential="), "{}", said("no-such.password"));
+        assert!(!said("/nonexistent/no-such.password").contains("LoadCredential="));
     }
 
     #[test]

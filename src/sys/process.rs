@@ -17,6 +17,21 @@ pub fn forbid_core_dumps() -> io::Result<()> {
     Ok(())
 }
 
+/// Sets a variable of the environment, for this process and those it starts. Only as long as there is but one thread,
+/// since the others may be reading.
+///
+/// # Errors
+/// If there are others, or that cannot be told.
+#[expect(unsafe_code, reason = "the environment can only be changed while nobody else reads it")]
+pub fn set_variable(name: &str, value: &str) -> io::Result<()> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("there are threads already"));
+    }
+    // SAFETY: there is no other thread that could read or write the environment.
+    unsafe { std::env::set_var(name, value) };
+    Ok(())
+}
+
 /// Processor time that all threads of the process used so far, in user and kernel mode.
 #[must_use]
 pub fn cpu_time() -> Duration {
@@ -89,6 +104,14 @@ mod tests {
             sum = std::hint::black_box(sum + 1);
         }
         assert!(cpu_time() >= thread_cpu_time());
+    }
+
+    #[test]
+    fn the_environment_is_not_changed_while_others_may_read_it() {
+        // Tests have a thread of their own beside the main one.
+        let error = set_variable("FACEWARDEN_NEVER_SET", "1").unwrap_err();
+        assert!(error.to_string().contains("threads"), "{error}");
+        assert_eq!(std::env::var_os("FACEWARDEN_NEVER_SET"), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -48,6 +49,29 @@ impl Drop for Running {
 /// A port where nobody listens, for the moment.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A file for its owner alone.
+pub(crate) fn private(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// A broker that lets nobody in but this user, and notes all that it is told.
+pub(crate) fn with_password(user: &str, password: &str) -> Broker {
+    Broker::with("allow_anonymous false\npassword_file {folder}/passwords\nlog_type all\n", |folder| {
+        // Made by `mosquitto_passwd`, which hashes what stands there.
+        let file = folder.join("passwords");
+        private(&file, &format!("{user}:{password}\n"));
+        assert!(
+            Command::new(program("mosquitto_passwd").unwrap())
+                .arg("-U")
+                .arg(&file)
+                .status()
+                .unwrap()
+                .success()
+        );
+    })
 }
 
 /// A broker with a folder and a port of its own.
@@ -108,6 +132,11 @@ impl Broker {
         is_up &= child.try_wait().unwrap().is_none();
         self.running = Some(Running(child));
         is_up
+    }
+
+    /// What it noted so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
     pub(crate) fn stop(&mut self) {

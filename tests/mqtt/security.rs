@@ -5,8 +5,6 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::Ordering;
 
 use facewarden::config::{Mqtt, MqttVersion};
@@ -17,27 +15,11 @@ use rcgen::{
 };
 use serde_json::json;
 
-use super::broker::{self, Broker};
+use super::broker::{self, Broker, private};
 use super::{BOTH, deliver, notice, settings, sink};
 use crate::support::{LONG, eventually};
 
-fn private(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
-}
-
 // ---- passwords ----
-
-fn broker_with_password() -> Broker {
-    Broker::with("allow_anonymous false\npassword_file {folder}/passwords\n", |folder| {
-        // Made by `mosquitto_passwd`, which hashes what stands there.
-        let file = folder.join("passwords");
-        private(&file, "door:right\n");
-        let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("vendor/mosquitto/bin/mosquitto_passwd");
-        let program = if fetched.is_file() { fetched } else { "mosquitto_passwd".into() };
-        assert!(Command::new(program).arg("-U").arg(&file).status().unwrap().success());
-    })
-}
 
 #[test]
 fn a_wrong_password_is_said_once_with_what_to_do() {
@@ -45,7 +27,7 @@ fn a_wrong_password_is_said_once_with_what_to_do() {
         return;
     }
     for version in BOTH {
-        let broker = broker_with_password();
+        let broker = broker::with_password("door", "right");
         let file = broker.folder.path().join("own");
         private(&file, "wrong\n");
         let settings =

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::MqttError;
 use crate::config::{Mqtt, MqttTls};
-use crate::sinks::secret::{SecretError, read_secret};
+use crate::sinks::secret::{SecretError, located, read_secret};
 use crate::sinks::tls::{certificates, root_store};
 
 /// The name and password to log in with, if there is a name.
@@ -37,6 +37,7 @@ pub(super) fn tls(settings: &MqttTls) -> Result<ClientConfig, MqttError> {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, MqttError> {
+    let path = &*located(path);
     let metadata = std::fs::metadata(path)
         .map_err(|source| SecretError::Unreadable { path: path.to_owned(), source })?;
     let mode = metadata.permissions().mode() & 0o777;

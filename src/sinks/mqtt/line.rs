@@ -173,7 +173,7 @@ impl Shared {
         said: &mut HashSet<FailureKind>,
     ) -> Result<Closing, Failure> {
         let (client, mut connection) = wire::open(&self.plan);
-        self.connect(&mut connection)?;
+        connect(&self.plan, &mut connection)?;
         if let Some(closing) = self.greet(&client, &mut connection)? {
             return Ok(closing);
         }
@@ -191,18 +191,6 @@ impl Shared {
         let ended = self.work(&mut connection);
         *held = self.clock.now().since(since);
         ended
-    }
-
-    fn connect(&self, connection: &mut Connection) -> Result<(), Failure> {
-        let timeout = self.plan.timeout;
-        match connection.poll(timeout)? {
-            Some(Happening::Connected) => Ok(()),
-            Some(_) => Err(Failure::new(FailureKind::Protocol, "the broker said something else than hello")),
-            None => Err(Failure::new(
-                FailureKind::Unreachable,
-                format!("no connection came about within {} ms: is that a broker?", timeout.as_millis()),
-            )),
-        }
     }
 
     /// Publishes what is kept for those who come later, and waits until the broker has it.
@@ -266,5 +254,17 @@ impl Shared {
                 return Err(Failure::new(FailureKind::Lost, message));
             }
         }
+    }
+}
+
+/// Waits until the broker has let this client in.
+pub(super) fn connect(plan: &Plan, connection: &mut Connection) -> Result<(), Failure> {
+    match connection.poll(plan.timeout)? {
+        Some(Happening::Connected) => Ok(()),
+        Some(_) => Err(Failure::new(FailureKind::Protocol, "the broker said something else than hello")),
+        None => Err(Failure::new(
+            FailureKind::Unreachable,
+            format!("no connection came about within {} ms: is that a broker?", plan.timeout.as_millis()),
+        )),
     }
 }

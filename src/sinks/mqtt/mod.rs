@@ -80,6 +80,9 @@ pub enum MqttError {
     /// Brokers are not asked for a sign of life so often.
     #[error("`keep_alive_seconds` must be at least 5")]
     KeepAlive,
+    /// The broker cannot be reached, cannot be trusted, or does not let this client in.
+    #[error("{0}")]
+    NotLetIn(String),
     /// The system gives no more threads.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
@@ -137,19 +140,10 @@ impl MqttSink {
         if let Some(prefix) = &settings.home_assistant_prefix {
             greeting.extend(cameras.iter().flat_map(|camera| discovery::messages(prefix, &topics, camera)));
         }
-        let client_id =
-            settings.client_id.clone().unwrap_or_else(|| format!("facewarden-{site}-{}", settings.name));
         let plan = Plan {
-            version: settings.version,
-            host: settings.host.clone(),
-            port: settings.effective_port(),
-            client_id,
-            login: credentials::login(settings)?,
-            tls: settings.tls.as_ref().map(credentials::tls).transpose()?.map(Arc::new),
-            keep_alive: Duration::from_secs(settings.keep_alive_seconds.into()),
-            will: Message::retained(topics.availability(), "offline"),
-            timeout: Duration::from_millis(settings.timeout_ms),
+            will: Some(Message::retained(topics.availability(), "offline")),
             most_waiting: greeting.len() + cameras.len() + MESSAGES_BESIDE_STATES,
+            ..plan(settings, site)?
         };
         let name = format!("mqtt {}", settings.name);
         let board = Board::new(cameras, clock.wall(clock.now()));
@@ -268,6 +262,39 @@ impl MqttSink {
     }
 }
 
+/// How to connect, with nothing that is published.
+fn plan(settings: &Mqtt, site: &str) -> Result<Plan, MqttError> {
+    let client_id = settings.client_id.clone();
+    Ok(Plan {
+        version: settings.version,
+        host: settings.host.clone(),
+        port: settings.effective_port(),
+        client_id: client_id.unwrap_or_else(|| format!("facewarden-{site}-{}", settings.name)),
+        login: credentials::login(settings)?,
+        tls: settings.tls.as_ref().map(credentials::tls).transpose()?.map(Arc::new),
+        keep_alive: Duration::from_secs(settings.keep_alive_seconds.into()),
+        will: None,
+        timeout: Duration::from_millis(settings.timeout_ms),
+        most_waiting: MESSAGES_BESIDE_STATES,
+    })
+}
+
+/// Whether the broker lets this client in: connects as the sink would, under a name of its own beside that of the daemon,
+/// publishes nothing, and leaves.
+///
+/// # Errors
+/// [`MqttError`]: secrets or certificates that cannot be used, or [`MqttError::NotLetIn`] with why and what to do.
+pub fn try_broker(settings: &Mqtt, site: &str) -> Result<(), MqttError> {
+    let mut plan = plan(settings, site)?;
+    plan.client_id.push_str("-doctor");
+    let (client, mut connection) = wire::open(&plan);
+    line::connect(&plan, &mut connection).map_err(|failure| MqttError::NotLetIn(failure.message))?;
+    client.disconnect();
+    // So that the good-bye is sent; that the broker hangs up is no failure any more.
+    drop(connection.poll(plan.timeout));
+    Ok(())
+}
+
 /// The retained message with a camera's state.
 fn state_message(topics: &Topics, state: &CameraState) -> Message {
     // It is made of texts and times alone, which always have a form in JSON.
@@ -312,8 +339,7 @@ impl Sink for MqttSink {
         if let Phase::Up(client) = &line.phase {
             let client = client.clone();
             line.awaited = 1;
-            let offline = &shared.plan.will;
-            if client.publish(offline).is_ok() {
+            if shared.plan.will.as_ref().is_some_and(|offline| client.publish(offline).is_ok()) {
                 line = shared
                     .wait_while(line, half, |line| line.awaited > 0 && matches!(line.phase, Phase::Up(_)));
             }

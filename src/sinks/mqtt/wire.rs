@@ -28,7 +28,7 @@ pub(super) struct Plan {
     pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) keep_alive: Duration,
     /// Published by the broker when this client vanishes.
-    pub(super) will: Message,
+    pub(super) will: Option<Message>,
     pub(super) timeout: Duration,
     /// So many messages may be handed over at once.
     pub(super) most_waiting: usize,
@@ -96,20 +96,16 @@ fn network(plan: &Plan) -> NetworkOptions {
 
 fn open_v311(plan: &Plan) -> (Client, Connection) {
     let mut options = rumqttc::MqttOptions::new(plan.client_id.clone(), plan.host.clone(), plan.port);
-    let will = &plan.will;
     let max_bytes = usize::try_from(MAX_PACKET_BYTES).unwrap_or(usize::MAX);
     options
         .set_transport(transport(plan))
         .set_keep_alive(plan.keep_alive)
         .set_clean_session(true)
         .set_inflight(MAX_IN_FLIGHT)
-        .set_max_packet_size(max_bytes, max_bytes)
-        .set_last_will(rumqttc::LastWill::new(
-            will.topic.clone(),
-            will.payload.clone(),
-            rumqttc::QoS::AtLeastOnce,
-            will.is_retained,
-        ));
+        .set_max_packet_size(max_bytes, max_bytes);
+    if let Some(Message { topic, payload, is_retained, .. }) = plan.will.clone() {
+        options.set_last_will(rumqttc::LastWill::new(topic, payload, rumqttc::QoS::AtLeastOnce, is_retained));
+    }
     if let Some((user, password)) = &plan.login {
         options.set_credentials(user.clone(), password.clone());
     }
@@ -120,7 +116,6 @@ fn open_v311(plan: &Plan) -> (Client, Connection) {
 
 fn open_v5(plan: &Plan) -> (Client, Connection) {
     let mut options = v5::MqttOptions::new(plan.client_id.clone(), plan.host.clone(), plan.port);
-    let will = &plan.will;
     options
         .set_transport(transport(plan))
         .set_keep_alive(plan.keep_alive)
@@ -128,14 +123,11 @@ fn open_v5(plan: &Plan) -> (Client, Connection) {
         .set_outgoing_inflight_upper_limit(MAX_IN_FLIGHT)
         .set_max_packet_size(Some(MAX_PACKET_BYTES))
         .set_network_options(network(plan))
-        .set_connection_timeout(whole_seconds(plan.timeout))
-        .set_last_will(v5::mqttbytes::v5::LastWill::new(
-            will.topic.clone(),
-            will.payload.clone(),
-            v5::mqttbytes::QoS::AtLeastOnce,
-            will.is_retained,
-            None,
-        ));
+        .set_connection_timeout(whole_seconds(plan.timeout));
+    if let Some(Message { topic, payload, is_retained, .. }) = plan.will.clone() {
+        let qos = v5::mqttbytes::QoS::AtLeastOnce;
+        options.set_last_will(v5::mqttbytes::v5::LastWill::new(topic, payload, qos, is_retained, None));
+    }
     if let Some((user, password)) = &plan.login {
         options.set_credentials(user.clone(), password.clone());
     }

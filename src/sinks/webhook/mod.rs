@@ -6,6 +6,7 @@
 
 mod answer;
 mod cloud_event;
+mod probe;
 mod signature;
 mod trouble;
 
@@ -19,6 +20,7 @@ use ureq::http::{HeaderValue, Uri, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
 
+pub use probe::try_webhook;
 use signature::SigningKey;
 pub use signature::new_webhook_secret;
 
@@ -69,6 +71,9 @@ pub enum WebhookFault {
     /// Nobody can be trusted.
     #[error(transparent)]
     Roots(#[from] RootsError),
+    /// It was tried, and nobody answered, or nobody who is trusted.
+    #[error("{0}")]
+    Unreachable(String),
 }
 
 /// Posts events to one address. See the module for what becomes of failures.
