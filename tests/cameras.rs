@@ -152,6 +152,20 @@ fn a_camera_that_is_silent_from_the_start_is_said_to_be_lost_and_kept_open() {
 }
 
 #[test]
+fn a_camera_that_gives_only_damaged_frames_is_lost_like_a_silent_one() {
+    let watched = Watched::new();
+    let bad = || Step::Fail(SourceError::BadFrame("cut short".into()));
+    let damaged = (0..40).flat_map(|_| [Step::Wait(ms(100)), bad()]).collect();
+    let script = steps([frames(2), damaged]);
+    let again = steps([frames(1), vec![ends()]]);
+    let attempts = vec![Ok(watched.camera(script)), Ok(watched.camera(again))];
+    let (running, heard, _) = watched.open(attempts);
+    let stats = running.join(LONG).unwrap();
+    assert_eq!(heard.lines(), ["2.2 lost: no frame that was whole for 2.0 s", "2.3 recovered"]);
+    assert_eq!((stats.captured.get(), stats.bad_frames.get()), (3, 20));
+}
+
+#[test]
 fn a_missing_camera_is_said_at_once_and_waited_for() {
     let watched = Watched::new();
     let script = steps([frames(1), vec![ends()]]);

@@ -152,7 +152,8 @@ impl Capture {
             self.pulse.beat();
             let silence =
                 Silence::of(self.read_timeout, source, last_frame.unwrap_or(opened), last_frame.is_none());
-            let came = source.next_frame(silence.slice(self.clock.now()));
+            let slice = if source.is_finite() { SLICE } else { silence.slice(self.clock.now()) };
+            let came = source.next_frame(slice);
             let losses = source.losses();
             self.stats.count(losses);
             let now = self.clock.now();
@@ -184,12 +185,20 @@ impl Capture {
                         return End::Done;
                     }
                 }
-                Err(SourceError::TimedOut(_)) if source.is_finite() => {}
-                Err(SourceError::TimedOut(_)) => {
-                    let message = || {
-                        let silent = now.since(last_frame.unwrap_or(opened));
-                        format!("no frame for {:.1} s", silent.as_secs_f64())
-                    };
+                Err(error @ (SourceError::TimedOut(_) | SourceError::BadFrame(_))) => {
+                    let mut what = "no frame";
+                    if let SourceError::BadFrame(message) = error {
+                        if losses.damaged() == 0 {
+                            self.stats.bad_frames.add_one();
+                        }
+                        tracing::debug!(camera = %self.camera, "{message}");
+                        what = "no frame that was whole";
+                    }
+                    if source.is_finite() {
+                        continue;
+                    }
+                    let silent = now.since(last_frame.unwrap_or(opened));
+                    let message = || format!("{what} for {:.1} s", silent.as_secs_f64());
                     if now >= silence.lost_at {
                         let is_slow = source.is_slow_to_start();
                         return End::Lost(message(), if is_slow { BACK_OFF_MAX } else { BACK_OFF_MAX_AWAY });
@@ -197,12 +206,6 @@ impl Capture {
                     if now >= silence.announced_at {
                         self.announce(message(), memory);
                     }
-                }
-                Err(SourceError::BadFrame(message)) => {
-                    if losses.damaged() == 0 {
-                        self.stats.bad_frames.add_one();
-                    }
-                    tracing::debug!(camera = %self.camera, "{message}");
                 }
                 Err(error) => return end_of(error),
             }
