@@ -2,8 +2,8 @@
 //! programs the moment it is sure.
 //!
 //! The layers, lowest first: [`domain`] and [`clock`]; [`vision`], [`tracking`], [`matching`], [`decision`] and
-//! [`config`] (pure); [`camera`], [`inference`], [`store`], [`bundles`], [`sinks`] and [`sys`] (adapters to the
-//! world);
+//! [`config`] (pure); [`listen`] (unix sockets, for adapters); [`camera`], [`inference`], [`store`], [`bundles`],
+//! [`sinks`], [`control`] and [`sys`] (adapters to the world);
 //! [`pipeline`] (stages and links, sees traits only); [`cmds`] (the command line, the one place that names the
 //! real adapters). `tests/architecture.rs` holds the code to it.
 
@@ -12,9 +12,11 @@ pub mod camera;
 pub mod clock;
 pub mod cmds;
 pub mod config;
+pub mod control;
 pub mod decision;
 pub mod domain;
 pub mod inference;
+pub mod listen;
 pub mod matching;
 pub mod pipeline;
 pub mod sinks;

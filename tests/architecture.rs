@@ -29,7 +29,10 @@ const SEEN_BY_PIPELINE: &[&str] = &[
     "sinks::SinkError",
     "sys::thread",
 ];
-const ADAPTERS: &[&str] = &["bundles", "camera", "inference", "store", "sinks", "sys", "pipeline"];
+/// What adapters share that programs on this machine connect to.
+const LISTEN: &[&str] = &["listen"];
+const ADAPTERS: &[&str] =
+    &["bundles", "control", "listen", "camera", "inference", "store", "sinks", "sys", "pipeline"];
 
 /// Every module of `src/lib.rs`, and what it may name of `crate::`. An entry covers all below it.
 const LAYERS: &[(&str, &[&[&str]])] = &[
@@ -40,11 +43,13 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     ("matching", &[L0]),
     ("decision", &[L0]),
     ("config", &[L0]),
+    ("listen", &[]),
     ("bundles", &[L1]),
     ("camera", &[L1]),
+    ("control", &[L1, LISTEN]),
     ("inference", &[L1]),
     ("store", &[L1]),
-    ("sinks", &[L1]),
+    ("sinks", &[L1, LISTEN]),
     ("sys", &[L1]),
     ("pipeline", &[L1, SEEN_BY_PIPELINE]),
     ("cmds", &[L1, ADAPTERS]),

@@ -17,7 +17,7 @@ use facewarden::domain::{
 use facewarden::inference::{
     Detector, Embedder, InferenceError, LivenessModel, ScriptedDetector, ScriptedEmbedder,
 };
-use facewarden::pipeline::{PipelineError, Running, Seen};
+use facewarden::pipeline::{PipelineError, Running, Seen, Tap};
 use facewarden::sinks::{Fanout, ScriptedSink, notices};
 use facewarden::sys::thread::ThreadError;
 use image::RgbImage;
@@ -65,8 +65,8 @@ fn attempts(clock: &SimulatedClock, attempts: Vec<Attempt>) -> (OpenSource, Arc<
 /// A door that sees these attempts, and every frame it saw.
 fn see(door: Door, list: Vec<Attempt>) -> (Running, Receiver<Seen>, Arc<Mutex<Vec<Moment>>>) {
     let (open, times) = attempts(&door.clock, list);
-    let (view, seen) = bounded(1000);
-    (Door { view: Some(view), ..door }.open(open), seen, times)
+    let seen = door.tap.join_for_all(1000);
+    (door.open(open), seen, times)
 }
 
 #[test]
@@ -295,12 +295,13 @@ fn an_embedder_that_is_behind_costs_looks_but_no_end_of_a_track() {
     let (gate, closed) = bounded::<()>(0);
     let ends: Arc<Mutex<BTreeSet<TrackId>>> = Arc::default();
     let noted = Arc::clone(&ends);
-    let (view, seen) = bounded(1000);
+    let tap = Tap::default();
+    let seen = tap.join_for_all(1000);
     let door = Door {
         embedder: Box::new(Gated(closed)),
         wrap: Box::new(move |decider| Box::new(Ends(decider, noted))),
         keep_all: false,
-        view: Some(view),
+        tap,
         ..Door::new()
     };
     let mut beats: Vec<Beat> = (0..6)
@@ -354,9 +355,9 @@ fn a_stage_that_panics_ends_the_run_and_is_named() {
 
 #[test]
 fn a_drawing_that_ends_early_does_not_matter() {
-    let (view, seen) = bounded(0);
-    drop(seen);
-    let heard = Door { view: Some(view), ..Door::new() }.replay(scene(0, 1000, &[(ANN, 10)]));
+    let door = Door::new();
+    drop(door.tap.join_for_all(0));
+    let heard = door.replay(scene(0, 1000, &[(ANN, 10)]));
     assert_eq!(heard.lines(), ["0.3 verified Ann"]);
 }
 

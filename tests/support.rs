@@ -8,7 +8,6 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
 use facewarden::camera::{FrameSource, OpenSource, SourceError};
 use facewarden::clock::{Clock, Moment, SimulatedClock, SystemClock};
 use facewarden::decision::{
@@ -22,7 +21,7 @@ use facewarden::inference::{
 };
 use facewarden::matching::{Gallery, GalleryEntry, GalleryMetric, SharedGallery};
 use facewarden::pipeline::{
-    Announcer, DecisionTerms, EventOut, Parts, Running, Seen, SharedCondition, spawn,
+    Announcer, DecisionTerms, EventOut, Orders, Parts, Running, SharedCondition, Tap, spawn,
 };
 use facewarden::tracking::{Tracker, TrackerSettings};
 use facewarden::vision::quality::Gates;
@@ -179,7 +178,9 @@ pub(crate) struct Door {
     pub(crate) wrap: Box<dyn FnOnce(EvidenceDecider) -> Box<dyn Decider>>,
     pub(crate) keep_all: bool,
     pub(crate) is_shadow: bool,
-    pub(crate) view: Option<Sender<Seen>>,
+    pub(crate) tap: Tap,
+    pub(crate) orders: Orders,
+    pub(crate) condition: SharedCondition,
     pub(crate) clock: SimulatedClock,
     pub(crate) heard: Heard,
     /// Told of events besides `heard`.
@@ -217,7 +218,9 @@ impl Door {
             wrap: Box::new(|decider| Box::new(decider)),
             keep_all: true,
             is_shadow: false,
-            view: None,
+            tap: Tap::default(),
+            orders: Orders::default(),
+            condition: SharedCondition::default(),
             clock: SimulatedClock::new(jiff::Timestamp::UNIX_EPOCH),
             heard: Heard::default(),
             also: None,
@@ -259,10 +262,11 @@ impl Door {
             },
             decider: (self.wrap)(EvidenceDecider::new(policy, Box::new(|| 0)).unwrap()),
             announcer: Announcer::new(Arc::clone(&clock), out),
-            view: self.view,
+            tap: self.tap,
+            orders: self.orders,
             recording: None,
             stats: Arc::default(),
-            condition: SharedCondition::default(),
+            condition: self.condition,
             clock,
         })
         .unwrap()

@@ -7,6 +7,7 @@ mod cameras;
 mod challenge;
 mod clip;
 mod config_errors;
+mod control;
 mod daemon;
 mod docs;
 mod doctor;

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
-
 use super::engine::{gates, model_failure};
 use super::exit::{Exit, Failure, OrExit};
 use super::terms::Terms;
@@ -20,7 +18,7 @@ use crate::inference::{
 };
 use crate::matching::SharedGallery;
 use crate::pipeline::{
-    Announcer, DecisionTerms, Looking, Parts, Recording, Seen, SharedCondition, SignSettings, Stats,
+    Announcer, DecisionTerms, Looking, Orders, Parts, Recording, SharedCondition, SignSettings, Stats, Tap,
 };
 use crate::tracking::{TrackIds, Tracker, TrackerSettings};
 
@@ -100,6 +98,11 @@ impl SharedModels {
         }
     }
 
+    /// What turns faces into numbers, in its turn.
+    pub(super) fn embedder(&self) -> Box<dyn Embedder> {
+        Box::new(self.embedder.clone())
+    }
+
     /// What one more pipeline thinks with.
     pub(super) fn minds(&self, decider: impl Decider + 'static) -> Minds {
         Minds {
@@ -145,8 +148,6 @@ pub(super) struct Surroundings {
     pub(super) gallery: SharedGallery,
     /// Where events go.
     pub(super) announcer: Announcer,
-    /// Where frames with their tracks go.
-    pub(super) view: Option<Sender<Seen>>,
     /// How what led up to decisions is kept.
     pub(super) recording: Option<Recording>,
     /// What outlives the pipeline.
@@ -164,11 +165,15 @@ pub(super) struct Lasting {
     pub(super) stats: Arc<Stats>,
     /// How it goes with the camera.
     pub(super) condition: SharedCondition,
+    /// Shows frames with their tracks.
+    pub(super) tap: Tap,
+    /// What they are told to do while they run.
+    pub(super) orders: Orders,
 }
 
 /// All that one camera's pipeline is made of.
 pub(super) fn parts((config, camera): (&Config, &Camera), minds: Minds, surroundings: Surroundings) -> Parts {
-    let Surroundings { open, keep_all, gallery, announcer, view, recording, lasting, clock } = surroundings;
+    let Surroundings { open, keep_all, gallery, announcer, recording, lasting, clock } = surroundings;
     let Looking { min_detect_interval, tracker, gates, signs } = looking(config);
     Parts {
         camera: camera.id.clone(),
@@ -186,7 +191,8 @@ pub(super) fn parts((config, camera): (&Config, &Camera), minds: Minds, surround
         decider: minds.decider,
         terms: decision_terms(config),
         announcer,
-        view,
+        tap: lasting.tap,
+        orders: lasting.orders,
         recording,
         stats: lasting.stats,
         condition: lasting.condition,

@@ -242,6 +242,11 @@ fn in_words(kind: &EventKind) -> String {
         EventKind::PersonEnrolled { person, .. }
         | EventKind::PersonChanged { person, .. }
         | EventKind::PersonRemoved { person, .. } => format!("{name}  {person}"),
-        EventKind::CameraRecovered { camera } => format!("{name}  {camera}"),
+        EventKind::CameraPaused { camera, by, .. } | EventKind::CameraSnapshot { camera, by } => {
+            format!("{name}  {camera}, by {by}")
+        }
+        EventKind::CameraRecovered { camera } | EventKind::CameraResumed { camera, .. } => {
+            format!("{name}  {camera}")
+        }
     }
 }

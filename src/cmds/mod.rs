@@ -7,8 +7,10 @@ pub mod clip;
 pub mod cluster;
 pub mod compare;
 pub mod config;
+pub mod ctl;
 pub mod daemon;
 pub mod demo;
+mod desk;
 pub mod devices;
 pub mod doctor;
 pub mod engine;
@@ -89,6 +91,8 @@ pub enum Command {
     Log(log::Args),
     /// Print the events of a running daemon, from its socket
     Events(events::Args),
+    /// Ask a running daemon how it goes, pause it, enrol somebody at its camera
+    Ctl(ctl::Args),
     /// Decide again about a recorded decision, and compare
     Replay(replay::Args),
     /// List the cameras of this machine
@@ -146,6 +150,7 @@ pub fn main() -> Outcome {
         Command::Explain(args) => explain::run(&args),
         Command::Log(args) => log::run(&args),
         Command::Events(args) => events::run(&args),
+        Command::Ctl(args) => ctl::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -121,6 +121,11 @@ impl PeopleWatch {
         self.gallery.current().people()
     }
 
+    /// What is wrong with the gallery.
+    pub(super) fn trouble(&self) -> &[String] {
+        &self.trouble
+    }
+
     /// Says what is wrong with the gallery, as an event each.
     pub(super) fn report(&self, announcer: &Announcer) {
         for message in &self.trouble {

@@ -10,9 +10,10 @@ use super::exit::{Exit, Failure, OrExit};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Backoff, Events};
 use crate::domain::{CameraId, Event};
+use crate::listen::ListenError;
 use crate::sinks::{
     Addressee, Backlog, Courier, EventLog, Fanout, HookSink, MqttSink, Notices, Outbox, OutboxError,
-    Recorder, RelaySink, Rotation, Sink, SinkError, SocketError, SocketServer, WebhookSink, notices,
+    Recorder, RelaySink, Rotation, Sink, SinkError, SocketServer, WebhookSink, notices,
 };
 
 /// Name of the event log in the outbox; no name in the configuration has a space.
@@ -194,17 +195,18 @@ fn outbox_failure(error: OutboxError) -> Failure {
     Failure { exit, error: error.into() }
 }
 
-fn socket_failure(error: SocketError) -> Failure {
+/// The exit code of a socket that cannot be opened.
+pub(super) fn socket_failure(error: ListenError) -> Failure {
     let exit = match &error {
-        SocketError::Busy(_) => Exit::Busy,
-        SocketError::NoGroup(_) | SocketError::Mode(_) => Exit::Config,
-        SocketError::CannotGive { .. } => Exit::Permission,
-        SocketError::Folder { source, .. } | SocketError::Io { source, .. }
+        ListenError::Busy(_) => Exit::Busy,
+        ListenError::NoGroup(_) | ListenError::NoUser(_) | ListenError::Mode(_) => Exit::Config,
+        ListenError::CannotGive { .. } => Exit::Permission,
+        ListenError::Folder { source, .. } | ListenError::Io { source, .. }
             if source.kind() == std::io::ErrorKind::PermissionDenied =>
         {
             Exit::Permission
         }
-        SocketError::InTheWay(_) | SocketError::Folder { .. } | SocketError::Io { .. } => Exit::CannotWrite,
+        ListenError::InTheWay(_) | ListenError::Folder { .. } | ListenError::Io { .. } => Exit::CannotWrite,
     };
     Failure { exit, error: error.into() }
 }

@@ -59,10 +59,7 @@ enum Target {
 
 impl Target {
     fn write(&mut self, seq: u64, picture: &RgbImage) -> Result<(), Failure> {
-        let mut jpeg = Vec::new();
-        JpegEncoder::new_with_quality(&mut jpeg, QUALITY)
-            .encode(picture.as_raw(), picture.width(), picture.height(), ExtendedColorType::Rgb8)
-            .or_exit(Exit::Internal)?;
+        let jpeg = jpeg(picture).or_exit(Exit::Internal)?;
         match self {
             Self::Avi(writer) => writer.write_jpeg(&jpeg).or_exit(Exit::CannotWrite),
             Self::Folder(folder) => {
@@ -81,13 +78,28 @@ impl Target {
     }
 }
 
+/// A picture as a JPEG file.
+///
+/// # Errors
+/// If it is larger than JPEG can hold.
+pub(super) fn jpeg(picture: &RgbImage) -> image::ImageResult<Vec<u8>> {
+    let mut jpeg = Vec::new();
+    JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode(
+        picture.as_raw(),
+        picture.width(),
+        picture.height(),
+        ExtendedColorType::Rgb8,
+    )?;
+    Ok(jpeg)
+}
+
 fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt;
     std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 /// The frame with a box, a number and a name for each track.
-fn annotated(seen: &Seen, verdicts: &Verdicts) -> RgbImage {
+pub(super) fn annotated(seen: &Seen, verdicts: &Verdicts) -> RgbImage {
     let mut picture = seen.frame.pixels.as_ref().clone();
     let scale = (picture.height() / 360).max(1);
     for track in &seen.tracks {

@@ -38,6 +38,7 @@ impl Takeover {
         config.gallery.clone_from(&old.gallery);
         config.events.clone_from(&old.events);
         config.debug.clone_from(&old.debug);
+        config.control.clone_from(&old.control);
         Self { taken: differences(old, &config), at_next_start: differences(&config, new), config }
     }
 }

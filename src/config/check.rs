@@ -8,6 +8,7 @@ use super::check_camera;
 use super::check_debug::debug;
 use super::check_decision::{decision, liveness, looks_fit_into_window};
 use super::check_events::events;
+use super::control::control;
 use super::diagnostic::Severity;
 use super::types::{CONFIG_SCHEMA, Camera, Config, Detection, Quality, Tracking};
 
@@ -129,6 +130,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
     found.range("gallery.reload_every_ms", config.gallery.reload_every_ms, (100, DAY_MS));
     events(&config.events, &mut found);
     debug(config, &mut found);
+    control(&config.control, &mut found);
     found.into_vec()
 }
 

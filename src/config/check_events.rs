@@ -327,40 +327,54 @@ fn topic(key: &str, topic: Option<&str>, found: &mut Findings) {
 }
 
 fn socket(socket: &Socket, found: &mut Findings) {
-    let path = &socket.path;
-    if !path.is_absolute() || path.as_os_str().len() > MAX_SOCKET_PATH_BYTES {
-        found.error(
-            "events.socket.path",
-            format!("`events.socket.path` cannot be {}", path.display()),
-            format!("an absolute path of at most {MAX_SOCKET_PATH_BYTES} bytes, such as /run/facewarden/events.sock"),
-        );
-    }
-    match socket_mode(&socket.mode) {
-        None => found.error(
-            "events.socket.mode",
-            format!("`events.socket.mode` cannot be `{}`", socket.mode.escape_debug()),
-            "four octal digits in quotes, such as \"0660\"",
-        ),
-        Some(mode) if mode & 0o007 != 0 => found.warning(
-            "events.socket.mode",
-            "everybody on this machine may read who comes and goes",
-            "give the socket to a `group`, with mode \"0660\"",
-        ),
-        Some(_) => (),
-    }
-    if socket.group.as_ref().is_some_and(|group| group.trim().is_empty()) {
-        found.error(
-            "events.socket.group",
-            "`events.socket.group` is empty",
-            "name a group, or leave the line out",
-        );
-    }
+    let (path, group) = (Some(socket.path.as_path()), socket.group.as_deref());
+    socket_file("events.socket", path, &socket.mode, group, "read who comes and goes", found);
     found.range("events.socket.max_readers", socket.max_readers, (1, 256));
     found.range("events.socket.stall_ms", socket.stall_ms, (100, 600_000));
     only("events.socket", &socket.only, found);
 }
 
-/// The permission bits that [`Socket::mode`] says; `None` if it says none.
+/// A socket's file: where it is, and who may open it. `everybody` is what those may do whom nobody means.
+pub(super) fn socket_file(
+    key: &str,
+    path: Option<&Path>,
+    mode: &str,
+    group: Option<&str>,
+    everybody: &str,
+    found: &mut Findings,
+) {
+    let file = if key == "control" { "control" } else { "events" };
+    if let Some(path) = path.filter(|p| !p.is_absolute() || p.as_os_str().len() > MAX_SOCKET_PATH_BYTES) {
+        found.error(
+            &format!("{key}.path"),
+            format!("`{key}.path` cannot be {}", path.display()),
+            format!("an absolute path of at most {MAX_SOCKET_PATH_BYTES} bytes, such as /run/facewarden/{file}.sock"),
+        );
+    }
+    let mode_key = format!("{key}.mode");
+    match socket_mode(mode) {
+        None => found.error(
+            &mode_key,
+            format!("`{mode_key}` cannot be `{}`", mode.escape_debug()),
+            "four octal digits in quotes, such as \"0660\"",
+        ),
+        Some(mode) if mode & 0o007 != 0 => found.warning(
+            &mode_key,
+            format!("everybody on this machine may {everybody}"),
+            "give the socket to a `group`, with mode \"0660\"",
+        ),
+        Some(_) => (),
+    }
+    if group.is_some_and(|group| group.trim().is_empty()) {
+        found.error(
+            &format!("{key}.group"),
+            format!("`{key}.group` is empty"),
+            "name a group, or leave the line out",
+        );
+    }
+}
+
+/// The permission bits that a socket's `mode` says; `None` if it says none.
 #[must_use]
 pub fn socket_mode(text: &str) -> Option<u32> {
     let fits = text.len() == 4 && text.starts_with('0') && text.bytes().all(|b| (b'0'..=b'7').contains(&b));

@@ -11,6 +11,7 @@ mod check_camera;
 mod check_debug;
 mod check_decision;
 mod check_events;
+mod control;
 mod diagnostic;
 mod events;
 mod explain;
@@ -26,6 +27,7 @@ pub use calibration::{WriteCalibrationError, calibration_section, with_calibrati
 pub use changes::Takeover;
 pub use check::{Finding, check};
 pub use check_events::socket_mode;
+pub use control::{Control, Operators};
 pub use diagnostic::{ConfigError, Diagnostic, Place, Severity};
 pub use events::{
     Backoff, Events, Hook, Mqtt, MqttTls, MqttVersion, Only, OnlyGrants, OutboxSettings, Relay, Socket,

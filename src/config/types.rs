@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::control::Control;
 use super::events::Events;
 use crate::domain::{CameraId, Threshold};
 
@@ -49,6 +50,9 @@ pub struct Config {
     /// What is kept to look into decisions afterwards.
     #[serde(default)]
     pub debug: Debug,
+    /// Who may ask the running daemon something.
+    #[serde(default)]
+    pub control: Control,
 }
 
 impl Config {
@@ -72,6 +76,7 @@ impl Config {
             gallery: Gallery::default(),
             events: Events::default(),
             debug: Debug::default(),
+            control: Control::default(),
         }
     }
 }

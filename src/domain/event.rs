@@ -120,6 +120,38 @@ pub enum EventKind {
         /// Which.
         camera: CameraId,
     },
+    /// Nobody is verified at a camera for a while, because somebody wanted it so.
+    #[serde(rename = "camera.paused")]
+    CameraPaused {
+        /// Which.
+        camera: CameraId,
+        /// What for.
+        why: PauseCause,
+        /// Who asked for it: a user of this machine.
+        by: String,
+        /// When it ends by itself at the latest; absent where somebody has to resume it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<WallTime>,
+    },
+    /// A camera that was paused watches again.
+    #[serde(rename = "camera.resumed")]
+    CameraResumed {
+        /// Which.
+        camera: CameraId,
+        /// Why now.
+        why: ResumeCause,
+        /// Who asked for it, where somebody did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// Somebody asked for a picture of what a camera sees.
+    #[serde(rename = "camera.snapshot")]
+    CameraSnapshot {
+        /// Which.
+        camera: CameraId,
+        /// Who asked for it: a user of this machine.
+        by: String,
+    },
     /// Somebody was added to the gallery.
     #[serde(rename = "person.enrolled")]
     PersonEnrolled {
@@ -180,6 +212,28 @@ pub enum EventKind {
         /// Why, for people.
         message: String,
     },
+}
+
+/// What a camera is paused for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PauseCause {
+    /// Somebody asked for just that: the camera is closed.
+    Asked,
+    /// Somebody is being enrolled in front of it.
+    Enrolment,
+}
+
+/// Why a camera watches again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResumeCause {
+    /// Somebody asked for it.
+    Asked,
+    /// The time of the pause is over.
+    TimeIsOver,
+    /// The enrolment has ended, whatever came of it.
+    EnrolmentEnded,
 }
 
 /// The facts about one decision.
@@ -262,7 +316,7 @@ pub struct LookDetail {
 
 impl EventKind {
     /// Every value that `type` can have, in the order of the documentation.
-    pub const NAMES: [&str; 14] = [
+    pub const NAMES: [&str; 17] = [
         "match.verified",
         "match.unknown",
         "match.rejected",
@@ -271,6 +325,9 @@ impl EventKind {
         "liveness.locked_out",
         "camera.lost",
         "camera.recovered",
+        "camera.paused",
+        "camera.resumed",
+        "camera.snapshot",
         "person.enrolled",
         "person.changed",
         "person.removed",
@@ -291,6 +348,9 @@ impl EventKind {
             Self::LockedOut { .. } => "liveness.locked_out",
             Self::CameraLost { .. } => "camera.lost",
             Self::CameraRecovered { .. } => "camera.recovered",
+            Self::CameraPaused { .. } => "camera.paused",
+            Self::CameraResumed { .. } => "camera.resumed",
+            Self::CameraSnapshot { .. } => "camera.snapshot",
             Self::PersonEnrolled { .. } => "person.enrolled",
             Self::PersonChanged { .. } => "person.changed",
             Self::PersonRemoved { .. } => "person.removed",
@@ -319,7 +379,10 @@ impl EventKind {
             Self::Challenge { camera, .. }
             | Self::LockedOut { camera, .. }
             | Self::CameraLost { camera, .. }
-            | Self::CameraRecovered { camera } => Some(camera),
+            | Self::CameraRecovered { camera }
+            | Self::CameraPaused { camera, .. }
+            | Self::CameraResumed { camera, .. }
+            | Self::CameraSnapshot { camera, .. } => Some(camera),
             _ => self.detail().map(|detail| &detail.camera),
         }
     }

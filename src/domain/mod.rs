@@ -18,7 +18,7 @@ pub use calibration::{Calibration, Estimate, InvalidCalibration, RatePoint, Tail
 pub use challenge::ChallengeFault;
 pub use decision::{Decision, Evidence, LookEvidence, Needed, Reason, Verdict};
 pub use embedding::{Embedding, EmbeddingError, ModelDigest};
-pub use event::{Event, EventKind, LookDetail, MatchDetail, SCHEMA, Target};
+pub use event::{Event, EventKind, LookDetail, MatchDetail, PauseCause, ResumeCause, SCHEMA, Target};
 pub use frame::{CapturedFrame, Frame, Original, Payload};
 pub use geometry::{Landmarks, Point, Rect};
 pub use names::{CameraId, GroupId, InvalidName, PersonId, TrackId};

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::announce::Announcer;
 use super::condition::{CameraState, SharedCondition};
 use super::latest::LatestSender;
+use super::orders::{Order, Orders};
 use super::pulse::Beating;
 use super::stats::Stats;
 use crate::camera::{FrameSource, OpenSource, SourceError};
@@ -47,6 +48,7 @@ pub(super) struct Capture {
     pub condition: SharedCondition,
     pub camera: CameraId,
     pub open: OpenSource,
+    pub orders: Orders,
     /// A source that gives nothing for so long is lost; before its first frame it may take a little longer.
     pub read_timeout: Duration,
     /// True if no frame may be skipped.
@@ -85,6 +87,8 @@ enum End {
     Suspended(Duration),
     /// It will never work.
     Unusable(SourceError),
+    /// The order is to close it.
+    Resting,
 }
 
 impl Capture {
@@ -100,9 +104,14 @@ impl Capture {
             complaints: Vec::new(),
         };
         loop {
+            if self.orders.current() == Order::Rest && !self.rest(&mut memory) {
+                return Ok(());
+            }
             match self.attempt(&mut memory) {
                 End::Done => return Ok(()),
                 End::Unusable(error) => return Err(error),
+                // Dropped by now, and so closed.
+                End::Resting => (),
                 End::Suspended(time) => {
                     tracing::info!(camera = %self.camera, "the machine was suspended for {time:.0?}: the camera is opened again");
                 }
@@ -116,6 +125,22 @@ impl Capture {
                 }
             }
         }
+    }
+
+    /// Leaves the camera closed for as long as it is to rest; false if the pipeline is to end.
+    fn rest(&self, memory: &mut Memory) -> bool {
+        // Should it be gone afterwards, that is news.
+        (memory.is_lost, memory.pause) = (false, BACK_OFF);
+        self.condition.set(CameraState::Resting, self.clock.now());
+        tracing::info!(camera = %self.camera, "camera closed");
+        while self.orders.current() == Order::Rest {
+            self.pulse.beat();
+            if self.is_stopped_within(SLICE) {
+                return false;
+            }
+        }
+        self.condition.set(CameraState::Opening, self.clock.now());
+        true
     }
 
     /// Opens the source and reads it to its end.
@@ -150,6 +175,9 @@ impl Capture {
                 return End::Done;
             }
             self.pulse.beat();
+            if self.orders.current() == Order::Rest {
+                return End::Resting;
+            }
             let silence =
                 Silence::of(self.read_timeout, source, last_frame.unwrap_or(opened), last_frame.is_none());
             let slice = if source.is_finite() { SLICE } else { silence.slice(self.clock.now()) };

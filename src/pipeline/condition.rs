@@ -13,6 +13,8 @@ pub enum CameraState {
     Opening,
     /// It gives frames.
     Watching,
+    /// It was closed by order.
+    Resting,
     /// It is missing, silent or broken, and is opened again and again.
     Lost {
         /// What is wrong, for people.

@@ -8,10 +8,12 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use super::latest::{LatestReceiver, Nothing};
 use super::looks::{Attention, LookPicker};
 use super::manner::Looking;
+use super::orders::{Order, Orders};
 use super::pulse::Beating;
 use super::record::RecordLink;
 use super::signs::SignWatch;
 use super::stats::Stats;
+use super::tap::Tap;
 use super::trouble::Trouble;
 use crate::clock::{Clock, Moment};
 use crate::domain::{
@@ -50,7 +52,7 @@ pub(super) struct Look {
     pub signs: SpoofSigns,
 }
 
-/// A frame and the faces followed on it, for whoever draws them.
+/// A frame and the faces followed on it, for whoever looks on.
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// The frame.
@@ -75,8 +77,9 @@ pub(super) struct Detect {
     pub work: Sender<Work>,
     /// Which tracks need fewer looks, or more.
     pub attention: Receiver<Attention>,
-    /// Where frames with their tracks go, if anybody draws them.
-    pub view: Option<Sender<Seen>>,
+    /// Shows frames with their tracks to whoever looks on.
+    pub tap: Tap,
+    pub orders: Orders,
     /// Where frames go as the camera gave them, if they are kept.
     pub record: Option<RecordLink>,
     /// How it goes with the detector.
@@ -90,16 +93,31 @@ impl Detect {
         let mut picker = LookPicker::default();
         let mut ended: Vec<TrackId> = Vec::new();
         let mut last_looked: Option<Moment> = None;
+        let mut given = self.orders.given();
         loop {
             self.pulse.beat();
             if let Ok(looking) = self.changes.receive(Duration::ZERO) {
                 self.look_by(looking);
             }
-            let captured = match self.frames.receive(PATIENCE) {
+            let received = self.frames.receive(PATIENCE);
+            if given != self.orders.given() {
+                given = self.orders.given();
+                // Whoever is there now is somebody new afterwards: nothing is inherited.
+                picker = LookPicker::default();
+                ended.extend(self.end_tracks());
+                let at = last_looked.unwrap_or_default();
+                if !self.hand_on(None, at, Vec::new(), None, &mut ended) {
+                    return;
+                }
+            }
+            let captured = match received {
                 Ok(frame) => frame,
                 Err(Nothing::TimedOut) => continue,
                 Err(Nothing::Ended) => break,
             };
+            if given.order == Order::Rest {
+                continue;
+            }
             let at = captured.captured_at;
             if last_looked.is_some_and(|last| at.since(last) < self.min_interval && at >= last) {
                 self.stats.skipped.add_one();
@@ -109,29 +127,37 @@ impl Detect {
             last_looked = Some(at);
 
             let update = self.tracker.update(at, &found);
+            self.stats.tracks_now.set(update.tracks.len());
             self.attention.try_iter().for_each(|attention| match attention {
                 Attention::Settled(track) => picker.settle(track),
                 Attention::Watched(track) => picker.watch(track),
             });
             ended.extend(update.ended.iter().map(|track| track.id));
-            let (looks, scene) = self.pick(&mut picker, &frame, &update.tracks);
+            let (looks, scene) = match given.order {
+                Order::Watch => {
+                    let (looks, scene) = self.pick(&mut picker, &frame, &update.tracks);
+                    (looks, Some(scene))
+                }
+                _ => (Vec::new(), None),
+            };
             for track in &update.ended {
                 picker.forget(track.id);
                 if let Some(signs) = &mut self.signs {
                     signs.forget(track.id);
                 }
             }
-            self.show(&frame, &update.tracks);
+            self.tap.show(&frame, &update.tracks, self.keep_all);
             // Before the looks go on, so that no decision comes before its frame.
-            if let (Some(record), Some(original)) = (&self.record, original) {
+            if let (Some(record), Some(original), Order::Watch) = (&self.record, original, given.order) {
                 record.frame(&frame, original, &update.tracks, &looks);
             }
             self.stats.frame_lag.record(self.clock.now().since(at));
-            if !self.hand_on(frame, looks, scene, &mut ended) {
+            let frame = (!looks.is_empty()).then_some(frame);
+            if !self.hand_on(frame, at, looks, scene, &mut ended) {
                 return;
             }
         }
-        ended.extend(self.tracker.end_all().iter().map(|track| track.id));
+        ended.extend(self.end_tracks());
         // The last word about every track; there is nothing newer that could wait behind it.
         drop(self.work.send(Work {
             frame: None,
@@ -213,22 +239,30 @@ impl Detect {
         (looks, scene)
     }
 
-    fn show(&self, frame: &Frame, tracks: &[Track]) {
-        let Some(view) = &self.view else { return };
-        let seen = Seen { frame: frame.clone(), tracks: tracks.to_vec() };
-        // Whoever draws must not hold up the camera; only a recording waits for them.
-        if self.keep_all { drop(view.send(seen)) } else { drop(view.try_send(seen)) }
+    /// Ends all tracks, and forgets what is kept of each.
+    fn end_tracks(&mut self) -> Vec<TrackId> {
+        let ended: Vec<TrackId> = self.tracker.end_all().iter().map(|track| track.id).collect();
+        if let Some(signs) = &mut self.signs {
+            ended.iter().for_each(|track| signs.forget(*track));
+        }
+        self.stats.tracks_now.set(0);
+        ended
     }
 
     /// Hands looks, faces and ends on; false if the next stage is gone. Looks and faces are dropped if it is behind
     /// (newer ones follow); ends are kept for the next time.
-    fn hand_on(&self, frame: Frame, looks: Vec<Look>, scene: Scene, ended: &mut Vec<TrackId>) -> bool {
-        if scene.faces.is_empty() && ended.is_empty() {
+    fn hand_on(
+        &self,
+        frame: Option<Frame>,
+        at: Moment,
+        looks: Vec<Look>,
+        scene: Option<Scene>,
+        ended: &mut Vec<TrackId>,
+    ) -> bool {
+        if scene.as_ref().is_none_or(|scene| scene.faces.is_empty()) && ended.is_empty() {
             return true;
         }
-        let at = scene.captured_at;
-        let frame = (!looks.is_empty()).then_some(frame);
-        let work = Work { frame, looks, scene: Some(scene), ended: std::mem::take(ended), at };
+        let work = Work { frame, looks, scene, ended: std::mem::take(ended), at };
         if self.keep_all {
             return self.work.send(work).is_ok();
         }

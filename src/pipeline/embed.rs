@@ -13,6 +13,7 @@ use super::event_of::{asked, decided};
 use super::latest::LatestReceiver;
 use super::looks::Attention;
 use super::manner::Deciding;
+use super::orders::{Order, Orders};
 use super::pulse::Beating;
 use super::record::RecordLink;
 use super::stats::Stats;
@@ -84,6 +85,7 @@ pub(super) struct Embed {
     pub embedder_trouble: Trouble,
     /// How it goes with the liveness model.
     pub liveness_trouble: Trouble,
+    pub orders: Orders,
     /// Set while a recording is played as fast as the machine can, or as slowly as it must.
     pub has_own_time: Arc<AtomicBool>,
     pub clock: Arc<dyn Clock>,
@@ -94,6 +96,7 @@ impl Embed {
     pub(super) fn run(mut self) {
         let mut generation = self.gallery.generation();
         let mut newest = Moment::default();
+        let mut given = self.orders.given();
         loop {
             self.pulse.beat();
             if let Ok(deciding) = self.changes.receive(Duration::ZERO) {
@@ -110,12 +113,18 @@ impl Embed {
                 generation = self.gallery.generation();
                 self.decider.reset();
             }
+            let before = std::mem::replace(&mut given, self.orders.given());
+            let is_watching = given.order == Order::Watch;
+            if before != given {
+                self.decider.reset();
+                self.pools.clear();
+            }
             let mut said = self.decider.tick(now);
             if let Some(work) = work {
-                if let Some(scene) = &work.scene {
+                if let (Some(scene), true) = (&work.scene, is_watching) {
                     said.extend(self.decider.scene(scene, self.now(newest)));
                 }
-                if let Some(frame) = &work.frame {
+                if let (Some(frame), true) = (&work.frame, is_watching) {
                     for look in work.looks {
                         let scored = self.score(frame, look);
                         let now = self.now(newest);
@@ -128,7 +137,7 @@ impl Embed {
                     self.pools.remove(&track);
                 }
             }
-            said.into_iter().for_each(|said| self.tell(said));
+            said.into_iter().for_each(|said| self.orders.if_watching(|| self.tell(said)));
         }
     }
 

@@ -12,7 +12,7 @@
 //! | work | 4 frames with looks | the looks are dropped and counted; ends of tracks are kept for the next |
 //! | attention | 64 track ids | dropped: a track is looked at a little more, or less, often than it should be |
 //! | record | 32 frames or decisions; only where recording is on | dropped and counted, and the bundle says so (a recording that keeps all waits) |
-//! | view | 4 frames | dropped: the drawing skips a frame (a recording that keeps all waits) |
+//! | tap | what each taker asks for, while there is one | dropped: it skips a frame (a recording that keeps all waits, where the taker wants all) |
 //! | changes | 1 for each stage | the newer change of the settings replaces the older |
 //!
 //! Shutdown runs with the stream: the capture stage stops and drops its sender, the next stage sees the end, and so
@@ -27,10 +27,12 @@ mod event_of;
 mod latest;
 mod looks;
 mod manner;
+mod orders;
 mod pulse;
 mod record;
 mod signs;
 mod stats;
+mod tap;
 mod trouble;
 
 use std::sync::Arc;
@@ -46,9 +48,11 @@ pub use embed::{DecisionTerms, Verdicts};
 pub use latest::{Closed, LatestReceiver, LatestSender, Nothing, latest};
 pub use looks::most_looks;
 pub use manner::{Deciding, Looking};
+pub use orders::{Order, Orders};
 pub use record::Recording;
 pub use signs::SignSettings;
-pub use stats::{Counter, Latency, Stats};
+pub use stats::{Counter, Gauge, Latency, Stats};
+pub use tap::Tap;
 
 use crate::camera::{OpenSource, SourceError};
 use crate::clock::{Clock, SystemClock};
@@ -100,8 +104,10 @@ pub struct Parts {
     pub terms: DecisionTerms,
     /// Where events go.
     pub announcer: Announcer,
-    /// Where frames with their tracks go, if anybody draws them.
-    pub view: Option<Sender<Seen>>,
+    /// Shows frames with their tracks to whoever looks on.
+    pub tap: Tap,
+    /// What it is told to do while it runs.
+    pub orders: Orders,
     /// How what led up to decisions is kept; `None` where it is not.
     pub recording: Option<Recording>,
     /// What it counts; a pipeline that is started anew counts on.
@@ -188,6 +194,7 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         record: link.clone(),
         embedder_trouble: trouble("turning faces into numbers", "nobody is recognised"),
         liveness_trouble: trouble("telling faces from pictures", "nobody is verified where that is enforced"),
+        orders: parts.orders.clone(),
         has_own_time: Arc::clone(&has_own_time),
         clock: Arc::clone(&parts.clock),
         stats: Arc::clone(&stats),
@@ -204,7 +211,8 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         keep_all: parts.keep_all,
         work: work_in,
         attention: attention_out,
-        view: parts.view,
+        tap: parts.tap,
+        orders: parts.orders.clone(),
         record: link,
         trouble: trouble("finding faces", "nobody is seen"),
         clock: Arc::clone(&parts.clock),
@@ -215,6 +223,7 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         condition: parts.condition,
         camera: parts.camera,
         open: parts.open,
+        orders: parts.orders,
         read_timeout: parts.read_timeout,
         keep_all: parts.keep_all,
         has_own_time,

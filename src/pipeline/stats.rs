@@ -39,6 +39,23 @@ impl Counter {
     }
 }
 
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// It is so many now.
+    pub fn set(&self, count: usize) {
+        self.0.store(count as u64, Ordering::Relaxed);
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// How long things took, in buckets of one millisecond up to two seconds; the last bucket takes all above.
 #[derive(Debug)]
 pub struct Latency(Vec<AtomicU64>);
@@ -106,6 +123,8 @@ pub struct Stats {
     pub faces: Counter,
     /// Tracks that were confirmed.
     pub tracks: Counter,
+    /// Tracks that are there, confirmed or not.
+    pub tracks_now: Gauge,
     /// Looks not taken because the embedding stage was behind.
     pub looks_dropped: Counter,
     /// Embeddings made.

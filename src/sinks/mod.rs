@@ -36,7 +36,7 @@ pub use recorder::Recorder;
 pub use relay::{Line, RelaySink};
 pub use scripted::{Delivered, ScriptedSink};
 pub use secret::{SecretError, read_secret};
-pub use socket::{MAX_REQUEST_BYTES, SocketError, SocketServer};
+pub use socket::{MAX_REQUEST_BYTES, SocketServer};
 pub use tls::RootsError;
 pub use webhook::{WebhookError, WebhookFault, WebhookSink, new_webhook_secret, try_webhook};
 

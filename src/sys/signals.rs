@@ -33,6 +33,7 @@ struct Inner {
 struct State {
     reason: Option<String>,
     is_reload_requested: bool,
+    has_knocked: bool,
     /// Dropped when the end is asked for.
     open: Option<Sender<()>>,
 }
@@ -44,6 +45,8 @@ pub enum Wake {
     Shutdown,
     /// The settings are to be read again. Said once for each request.
     Reload,
+    /// Something else is to be attended to, see [`Shutdown::knock`]. Said once for all that knocked meanwhile.
+    Knock,
     /// Nothing happened in that time.
     TimedOut,
 }
@@ -59,7 +62,7 @@ impl Shutdown {
     #[must_use]
     pub fn new() -> Self {
         let (open, requested) = bounded(0);
-        let state = State { reason: None, is_reload_requested: false, open: Some(open) };
+        let state = State { reason: None, is_reload_requested: false, has_knocked: false, open: Some(open) };
         Self(Arc::new(Inner { state: Mutex::new(state), changed: Condvar::new(), requested }))
     }
 
@@ -76,6 +79,12 @@ impl Shutdown {
     /// Asks the program to read its settings again.
     pub fn request_reload(&self) {
         self.lock().is_reload_requested = true;
+        self.0.changed.notify_all();
+    }
+
+    /// Wakes the one thread that handles reloads, without asking for one.
+    pub fn knock(&self) {
+        self.lock().has_knocked = true;
         self.0.changed.notify_all();
     }
 
@@ -107,13 +116,16 @@ impl Shutdown {
     /// Sleeps for `timeout`, unless something is asked for before. For the one thread that handles reloads.
     #[must_use]
     pub fn wait(&self, timeout: Duration) -> Wake {
-        let is_quiet = |state: &mut State| state.reason.is_none() && !state.is_reload_requested;
+        let is_quiet =
+            |state: &mut State| state.reason.is_none() && !state.is_reload_requested && !state.has_knocked;
         let result = self.0.changed.wait_timeout_while(self.lock(), timeout, is_quiet);
         let mut state = result.unwrap_or_else(PoisonError::into_inner).0;
         if state.reason.is_some() {
             Wake::Shutdown
         } else if std::mem::take(&mut state.is_reload_requested) {
             Wake::Reload
+        } else if std::mem::take(&mut state.has_knocked) {
+            Wake::Knock
         } else {
             Wake::TimedOut
         }
@@ -197,6 +209,11 @@ mod tests {
         shutdown.request_reload();
         assert!(!shutdown.sleep(Duration::from_millis(5)), "a reload does not disturb sleepers");
         assert_eq!(shutdown.wait(LONG), Wake::Reload);
+        assert_eq!(shutdown.wait(Duration::from_millis(5)), Wake::TimedOut);
+        shutdown.knock();
+        shutdown.request_reload();
+        assert_eq!(shutdown.wait(LONG), Wake::Reload);
+        assert_eq!(shutdown.wait(LONG), Wake::Knock);
         assert_eq!(shutdown.wait(Duration::from_millis(5)), Wake::TimedOut);
         shutdown.request_reload();
         shutdown.request("end");

@@ -36,7 +36,7 @@ desicion:
       |
     5 | desicion:
       | ^^^^^^^^
-      = did you mean `decision`? the keys here: schema, cameras, models, detection, tracking, quality, liveness, decision, gallery, events, debug
+      = did you mean `decision`? the keys here: schema, cameras, models, detection, tracking, quality, liveness, decision, gallery, events, debug, control
     ");
 }
 
@@ -55,7 +55,7 @@ recognition:
       |
     5 | recognition:
       | ^^^^^^^^^^^
-      = the keys here: schema, cameras, models, detection, tracking, quality, liveness, decision, gallery, events, debug
+      = the keys here: schema, cameras, models, detection, tracking, quality, liveness, decision, gallery, events, debug, control
     ");
 }
 

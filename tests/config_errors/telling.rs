@@ -1,4 +1,4 @@
-//! What cannot be in `events`: each fault alone, and what its message has to say.
+//! What cannot be in `events` and `control`: each fault alone, and what its message has to say.
 
 use super::{warnings, with_camera};
 
@@ -73,4 +73,26 @@ fn who_is_told_is_checked() {
     }
     let open = warnings("events:\n  socket: { mode: \"0666\" }\n");
     assert!(open.contains("everybody on this machine may read who comes and goes"), "{open}");
+}
+
+#[test]
+fn who_may_ask_is_checked() {
+    for (control, says) in [
+        ("path: control.sock", "`control.path` cannot be control.sock"),
+        ("mode: \"660\"", "`control.mode` cannot be `660`"),
+        ("group: \" \"", "`control.group` is empty"),
+        ("operators: { users: [\"\"] }", "`control.operators.users[0]` cannot be ``"),
+        ("operators: { groups: [a, \"b:c\"] }", "`control.operators.groups[1]` cannot be `b:c`"),
+        ("operators: { uids: [0] }", "users"),
+        ("operators: { users: ada }", "users"),
+    ] {
+        let text = with_camera(&format!("control:\n  {control}\n"));
+        assert!(text.contains(says), "{control}\n{text}");
+        assert!(text.contains("facewarden.yaml:"), "it says where: {text}");
+    }
+    for fine in ["path: /tmp/c.sock", "enabled: false", "operators: { users: [ada, \"1000\"] }"] {
+        assert_eq!(warnings(&format!("control:\n  {fine}\n")), "", "{fine}");
+    }
+    let open = warnings("control:\n  mode: \"0666\"\n");
+    assert!(open.contains("everybody on this machine may see how it goes here"), "{open}");
 }

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use facewarden::cmds::log::event_schema;
 use facewarden::domain::{
-    ChallengeFault, Event, EventKind, LookDetail, Prompt, QualityFault, Reason, Target,
+    ChallengeFault, Event, EventKind, LookDetail, PauseCause, Prompt, QualityFault, Reason, ResumeCause,
+    Target,
 };
 use serde_json::{Value, json};
 
@@ -61,6 +62,9 @@ fn events() -> Vec<Event> {
         EventKind::LockedOut { camera: camera(), until: at },
         EventKind::CameraLost { camera: camera(), message: text() },
         EventKind::CameraRecovered { camera: camera() },
+        EventKind::CameraPaused { camera: camera(), why: PauseCause::Asked, by: text(), until: Some(at) },
+        EventKind::CameraResumed { camera: camera(), why: ResumeCause::TimeIsOver, by: Some(text()) },
+        EventKind::CameraSnapshot { camera: camera(), by: text() },
         EventKind::PersonEnrolled {
             person: person(),
             record: text(),

@@ -15,7 +15,8 @@ use std::time::Duration;
 use facewarden::clock::{Clock, SimulatedClock, SystemClock, WallTime};
 use facewarden::config::{Only, Socket};
 use facewarden::domain::{Event, EventKind, SCHEMA};
-use facewarden::sinks::{MAX_REQUEST_BYTES, ScriptedBacklog, SinkError, SocketError, SocketServer};
+use facewarden::listen::ListenError;
+use facewarden::sinks::{MAX_REQUEST_BYTES, ScriptedBacklog, SinkError, SocketServer};
 use serde_json::Value;
 
 use super::support::{LONG, eventually};
@@ -59,7 +60,7 @@ impl Desk {
         self.server = Some(self.try_open().unwrap());
     }
 
-    fn try_open(&self) -> Result<SocketServer, SocketError> {
+    fn try_open(&self) -> Result<SocketServer, ListenError> {
         SocketServer::open(&self.settings, Arc::new(self.backlog.clone()), Arc::clone(&self.clock))
     }
 
@@ -373,7 +374,7 @@ fn the_file_has_the_mode_and_group_it_is_to_have_and_its_folder_is_made() {
 fn a_stale_file_is_replaced_a_living_one_and_anything_else_is_not() {
     let mut desk = Desk::new();
     let error = desk.try_open().err().unwrap();
-    assert!(matches!(error, SocketError::Busy(_)), "{error}");
+    assert!(matches!(error, ListenError::Busy(_)), "{error}");
     assert!(desk.connect().0.get_ref().peer_addr().is_ok(), "the first one still answers");
     desk.close();
     drop(UnixListener::bind(&desk.settings.path).unwrap());
@@ -384,7 +385,7 @@ fn a_stale_file_is_replaced_a_living_one_and_anything_else_is_not() {
     desk.close();
     fs::write(&desk.settings.path, "precious").unwrap();
     let error = desk.try_open().err().unwrap();
-    assert!(matches!(error, SocketError::InTheWay(_)), "{error}");
+    assert!(matches!(error, ListenError::InTheWay(_)), "{error}");
     assert_eq!(fs::read_to_string(&desk.settings.path).unwrap(), "precious");
 }
 

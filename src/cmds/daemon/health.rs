@@ -86,6 +86,7 @@ impl Health {
             let says = match (&condition.state, post.is_over()) {
                 (_, true) => "ended".to_owned(),
                 (CameraState::Opening, _) => "opening".to_owned(),
+                (CameraState::Resting, _) => "paused".to_owned(),
                 (CameraState::Watching, _) => {
                     let new = counts[at].saturating_sub(self.counted.get(at).copied().unwrap_or(0));
                     #[expect(clippy::cast_precision_loss, reason = "frames of two seconds")]

@@ -10,17 +10,17 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::bounded;
-
 use super::assembly::{self, Models, SharedModels};
+use super::desk::{Desk, House, View};
 use super::exit::{Exit, Failure, OrExit};
 use super::people::PeopleWatch;
 use super::telling::Telling;
 use crate::camera::{SourceError, opener};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, EmbedderSpec};
+use crate::control::ReloadReport;
 use crate::domain::{CameraId, EventKind};
-use crate::inference::Embedder as _;
+use crate::inference::Embedder;
 use crate::pipeline::{Announcer, PipelineError, Seen, Stats, Verdicts};
 use crate::sinks::{Fate, Sink, SinkError};
 use crate::sys::signals::{Shutdown, Wake};
@@ -73,28 +73,37 @@ pub fn watch(
     let people = PeopleWatch::open(&config.gallery, &models.embedder, outlook.terms)?;
     let cameras: Vec<CameraId> = config.cameras.iter().map(|camera| camera.id.clone()).collect();
     let telling = Arc::new(Telling::open(&config.events, &cameras, extras.sinks, &clock)?);
-    let out = Arc::clone(&telling);
-    let announcer = Announcer::new(Arc::clone(&clock), Arc::new(move |event| out.send(event)));
+    let wake = shutdown.clone();
+    let mut desk = Desk::new(Arc::clone(&clock), Arc::new(move || wake.knock()));
+    desk.open(&config.control)?;
+    let (out, recent) = (Arc::clone(&telling), desk.recent());
+    let tell = move |event| {
+        recent.note(&event);
+        out.send(event);
+    };
+    let announcer = Announcer::new(Arc::clone(&clock), Arc::new(tell));
     people.report(&announcer);
     for message in outlook.untested {
         tracing::warn!("{message}");
         announcer.announce(EventKind::Degraded { message });
     }
 
+    let spec = models.embedder.spec().clone();
     let models = SharedModels::new(models);
-    let eyes = Arc::clone(&clock);
+    let (eyes, shared) = (Arc::clone(&clock), models.clone());
     let common = Common {
         opener: Box::new(move |camera| opener(camera, Arc::clone(&eyes))),
-        minds: Box::new(move |decider| models.minds(decider)),
+        minds: Box::new(move |decider| shared.minds(decider)),
         recording: Box::new(move |config| assembly::recording(config, identity.clone())),
         gallery: people.gallery(),
         announcer: announcer.clone(),
         clock: Arc::clone(&clock),
     };
     let mut site = Site::new(config, outlook.policies, common)?;
-    let (view, seen) = bounded(4);
-    site.start(extras.view.is_some().then_some(view))?;
-    if let (Some(start_view), Some(first)) = (extras.view, site.first()) {
+    // Joined before the first frame comes.
+    let seen = extras.view.is_some().then(|| site.posts().first().map(|post| post.tap().join_for_all(4)));
+    site.start()?;
+    if let (Some(start_view), Some(seen), Some(first)) = (extras.view, seen.flatten(), site.first()) {
         start_view(seen, first.verdicts.clone())?;
     }
 
@@ -106,8 +115,8 @@ pub fn watch(
         notify::ready("watching").or_exit(Exit::Internal)?;
     }
 
-    let mut keeper = Keeper { settings, site, people, announcer, telling, clock };
-    let end = keeper.keep(shutdown);
+    let mut keeper = Keeper { settings, site, people, announcer, telling, models, spec, clock };
+    let end = keeper.keep(shutdown, &mut desk);
     let Keeper { site, announcer, telling, .. } = keeper;
     let (reason, defect) = match end {
         End::Asked(reason) => (reason, None),
@@ -118,7 +127,10 @@ pub fn watch(
     if let Err(error) = notify::stopping(&reason) {
         tracing::warn!("the service manager cannot be told: {error}");
     }
-    let ended = site.end(SHUTDOWN_WITHIN / 3 * 2);
+    if !desk.close(SHUTDOWN_WITHIN / 6) {
+        tracing::warn!("somebody was still being served at the control socket");
+    }
+    let ended = site.end(SHUTDOWN_WITHIN / 2);
     let ended = if shutdown.is_requested() { ended } else { ended.and_then(something_seen_at_each) };
     let message = ended.as_ref().map_or_else(ToString::to_string, |_| reason);
     announcer.announce(EventKind::Stopping { message });
@@ -142,6 +154,8 @@ struct Keeper {
     people: PeopleWatch,
     announcer: Announcer,
     telling: Arc<Telling>,
+    models: SharedModels,
+    spec: EmbedderSpec,
     clock: Arc<dyn Clock>,
 }
 
@@ -155,16 +169,19 @@ enum End {
 
 impl Keeper {
     /// Looks after everything until the sources have ended, the program is to end, or something is beyond mending.
-    fn keep(&mut self, shutdown: &Shutdown) -> End {
+    fn keep(&mut self, shutdown: &Shutdown, desk: &mut Desk) -> End {
         let mut health = Health::new();
         loop {
             match shutdown.wait(Duration::from_millis(GLANCE_MS)) {
                 Wake::Shutdown => {
                     return End::Asked(shutdown.reason().unwrap_or_else(|| "asked to stop".to_owned()));
                 }
-                Wake::Reload => self.reload(),
+                // What came of it was said where it is done.
+                Wake::Reload => drop(self.reload()),
                 Wake::TimedOut => self.people.refresh(false, &self.announcer),
+                Wake::Knock => (),
             }
+            desk.attend(self);
             for message in self.telling.notices().try_iter() {
                 self.announcer.announce(EventKind::Degraded { message });
             }
@@ -183,15 +200,55 @@ impl Keeper {
         }
     }
 
-    /// Reads settings and gallery again. Settings that cannot be used are refused as a whole.
-    fn reload(&mut self) {
+    fn tell_manager(&self, told: std::io::Result<()>) {
+        if let Err(error) = told {
+            tracing::warn!("the service manager cannot be told: {error}");
+        }
+    }
+}
+
+impl House for Keeper {
+    fn config(&self) -> &Config {
+        &self.settings.config
+    }
+
+    fn cameras(&self) -> Vec<View> {
+        self.site.posts().iter().map(post::Post::view).collect()
+    }
+
+    fn people(&self) -> usize {
+        self.people.count()
+    }
+
+    fn gallery_trouble(&self) -> Vec<String> {
+        self.people.trouble().to_vec()
+    }
+
+    fn waiting(&self) -> Vec<(String, u64)> {
+        self.telling.waiting()
+    }
+
+    fn embedder(&self) -> (Box<dyn Embedder>, EmbedderSpec) {
+        (self.models.embedder(), self.spec.clone())
+    }
+
+    fn announce(&self, kind: EventKind) {
+        self.announcer.announce(kind);
+    }
+
+    fn refresh_people(&mut self) {
+        self.people.refresh(true, &self.announcer);
+    }
+
+    /// Settings that cannot be used are refused as a whole.
+    fn reload(&mut self) -> Result<ReloadReport, Failure> {
         self.tell_manager(notify::reloading());
         let (site, people) = (&mut self.site, &mut self.people);
         let reloaded = self.settings.read_again(|config, outlook| {
             site.change(config, outlook.policies);
             people.adopt(outlook.terms);
         });
-        match reloaded {
+        match &reloaded {
             Ok(reloaded) => {
                 tracing::info!(changed = reloaded.taken.join(", "), "settings read again");
                 if !reloaded.at_next_start.is_empty() {
@@ -207,12 +264,12 @@ impl Keeper {
         }
         self.people.refresh(true, &self.announcer);
         self.tell_manager(notify::ready("watching"));
-    }
-
-    fn tell_manager(&self, told: std::io::Result<()>) {
-        if let Err(error) = told {
-            tracing::warn!("the service manager cannot be told: {error}");
-        }
+        let people = self.people.count();
+        reloaded.map(|reloaded| ReloadReport {
+            changed: reloaded.taken,
+            after_restart: reloaded.at_next_start,
+            people,
+        })
     }
 }
 

@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
-
 use super::super::assembly::{self, Lasting, Minds, Surroundings};
+use super::super::desk::View;
 use super::super::exit::{Exit, Failure, OrExit};
 use super::{pipeline_failure, source_failure};
 use crate::camera::{OpenSource, SourceError};
@@ -16,7 +15,7 @@ use crate::decision::{Decider as _, Policy, SharedDecider};
 use crate::domain::{CameraId, EventKind};
 use crate::matching::SharedGallery;
 use crate::pipeline::{
-    self, Announcer, CameraState, Condition, Deciding, PipelineError, Recording, Running, Seen, Stats,
+    self, Announcer, CameraState, Condition, Deciding, PipelineError, Recording, Running, Stats, Tap,
 };
 use crate::sys::thread::ThreadError;
 
@@ -97,6 +96,24 @@ impl Post {
         &self.camera.id
     }
 
+    /// Shows what its pipelines see.
+    pub(super) fn tap(&self) -> &Tap {
+        &self.lasting.tap
+    }
+
+    /// What the desk knows of it.
+    pub(super) fn view(&self) -> View {
+        View {
+            settings: self.camera.clone(),
+            condition: self.condition(),
+            stats: Arc::clone(self.stats()),
+            verdicts: self.running().map(|running| running.verdicts.clone()).unwrap_or_default(),
+            tap: self.tap().clone(),
+            orders: self.lasting.orders.clone(),
+            is_over: self.is_over(),
+        }
+    }
+
     pub(super) fn stats(&self) -> &Arc<Stats> {
         &self.lasting.stats
     }
@@ -109,14 +126,13 @@ impl Post {
     ///
     /// # Errors
     /// If the source can never be used, or the system gives no threads.
-    pub(super) fn start(&mut self, common: &Common, view: Option<Sender<Seen>>) -> Result<(), Failure> {
+    pub(super) fn start(&mut self, common: &Common) -> Result<(), Failure> {
         let open = (common.opener)(&self.camera).map_err(source_failure)?;
         let surroundings = Surroundings {
             open,
             keep_all: self.camera.speed == Speed::Max,
             gallery: common.gallery.clone(),
             announcer: common.announcer.clone(),
-            view,
             recording: (common.recording)(&self.config),
             lasting: self.lasting.clone(),
             clock: Arc::clone(&common.clock),
@@ -150,7 +166,7 @@ impl Post {
             State::Over => Ok(()),
             State::Running(running) if !running.is_over() => Ok(()),
             State::Waiting(until) if common.clock.now() < *until => Ok(()),
-            State::Waiting(_) => match self.start(common, None) {
+            State::Waiting(_) => match self.start(common) {
                 Err(failure) if !is_alone && failure.exit == Exit::Unavailable => {
                     self.unusable(&failure.to_string(), common);
                     Ok(())
@@ -239,10 +255,14 @@ impl Post {
     /// # Errors
     /// As [`Running::join`].
     pub(super) fn join(self, within: Duration) -> Result<(), PipelineError> {
-        match self.state {
+        let Self { state, lasting, .. } = self;
+        // Whoever looks on is not to wait any longer, though others may still have the tap.
+        let ended = match state {
             State::Running(running) => running.join(within).map(|_stats| ()),
             State::Waiting(_) | State::Over => Ok(()),
-        }
+        };
+        lasting.tap.close();
+        ended
     }
 }
 

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
-
 use super::super::exit::{Exit, Failure};
 use super::pipeline_failure;
 use super::post::{Common, Post};
@@ -12,7 +10,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::decision::Policy;
 use crate::domain::CameraId;
-use crate::pipeline::{CameraState, Running, Seen, Stats};
+use crate::pipeline::{CameraState, Running, Stats};
 use crate::sys::signals::Shutdown;
 
 /// How long the service manager is kept waiting while every camera is missing.
@@ -39,14 +37,14 @@ impl Site {
         Ok(Self { posts, common })
     }
 
-    /// Starts all; `view` gets what the first one sees.
+    /// Starts all.
     ///
     /// # Errors
     /// If the system gives no threads; or the only source can never be used.
-    pub(super) fn start(&mut self, mut view: Option<Sender<Seen>>) -> Result<(), Failure> {
+    pub(super) fn start(&mut self) -> Result<(), Failure> {
         let is_alone = self.posts.len() == 1;
         for post in &mut self.posts {
-            match post.start(&self.common, view.take()) {
+            match post.start(&self.common) {
                 Err(failure) if is_alone => return Err(failure),
                 // Tended to like one that is lost later.
                 started => drop(started),

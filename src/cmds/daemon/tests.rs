@@ -177,7 +177,7 @@ fn detected(site: &Site, at: usize) -> u64 {
 fn stages_that_panic_now_and_then_are_started_anew_and_said() {
     let stage = Stage::new(2);
     let mut site = stage.site(&config(&[("door", "/dev/a")]));
-    site.start(None).unwrap();
+    site.start().unwrap();
     assert!(stage.until(&mut site, |site| detected(site, 0) > 3).is_none());
     let said = stage.said();
     assert_eq!(said.len(), 2, "{said:?}");
@@ -191,7 +191,7 @@ fn stages_that_panic_now_and_then_are_started_anew_and_said() {
 fn the_third_panic_within_a_minute_ends_it() {
     let stage = Stage::new(3);
     let mut site = stage.site(&config(&[("door", "/dev/a"), ("gate", "/dev/b")]));
-    site.start(None).unwrap();
+    site.start().unwrap();
     let failure = stage.until(&mut site, |site| detected(site, 0) > 3 && detected(site, 1) > 3);
     // Three panics over two cameras are not three at one of them, or they are.
     let said = stage.said().len();
@@ -206,7 +206,7 @@ fn the_third_panic_within_a_minute_ends_it() {
 fn a_recording_is_not_played_again_after_a_panic() {
     let stage = Stage { is_finite: true, ..Stage::new(1) };
     let mut site = stage.site(&config(&[("door", "/dev/a")]));
-    site.start(None).unwrap();
+    site.start().unwrap();
     let failure = stage.until(&mut site, |site| site.is_over()).unwrap();
     assert_eq!((failure.exit, stage.said().len()), (Exit::Internal, 0));
 }
@@ -215,7 +215,7 @@ fn a_recording_is_not_played_again_after_a_panic() {
 fn a_camera_that_cannot_be_used_stops_no_other_and_ends_the_daemon_alone() {
     let stage = Stage::new(0);
     let mut site = stage.site(&config(&[("gate", "/nowhere"), ("door", "/dev/a")]));
-    site.start(None).unwrap();
+    site.start().unwrap();
     assert!(site.is_ready(&Shutdown::new()));
     assert!(stage.until(&mut site, |site| detected(site, 1) > 3).is_none());
     assert_eq!(stage.said(), ["gate lost: /nowhere: no such file"]);
@@ -223,7 +223,7 @@ fn a_camera_that_cannot_be_used_stops_no_other_and_ends_the_daemon_alone() {
     site.end(Duration::from_secs(60)).unwrap();
 
     let mut alone = stage.site(&config(&[("gate", "/nowhere")]));
-    assert_eq!(alone.start(None).unwrap_err().exit, Exit::Unavailable);
+    assert_eq!(alone.start().unwrap_err().exit, Exit::Unavailable);
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn other_settings_of_a_camera_open_it_anew_and_others_do_not() {
     let stage = Stage::new(0);
     let before = config(&[("door", "/dev/a"), ("gate", "/dev/b")]);
     let mut site = stage.site(&before);
-    site.start(None).unwrap();
+    site.start().unwrap();
     let mut after = before.clone();
     after.decision.min_margin = 0.1;
     after.cameras[0].false_match_rate = Some(1e-5);

@@ -206,6 +206,13 @@ fn say(camera: &Camera, source: &dyn FrameSource, seen: &Seen, found: &mut Findi
     } else {
         found.ok(CHECK, format_args!("{id}: {what}: gives {width}x{height}"));
     }
+    for complaint in source.complaints() {
+        found.warn(
+            CHECK,
+            format_args!("{id}: {complaint}"),
+            "`facewarden devices --controls` says what it has",
+        );
+    }
     if seen.damaged > 0 {
         let of = u64::from(seen.frames) + u64::from(seen.damaged);
         found.warn(

@@ -7,8 +7,8 @@ use image::RgbImage;
 
 use super::picture::Portrait;
 use crate::camera::{FrameSource, SourceError};
-use crate::clock::Clock;
-use crate::domain::{Embedding, EmbeddingError, Payload, QualityFault};
+use crate::clock::{Clock, Moment};
+use crate::domain::{Detection, Embedding, EmbeddingError, Payload, QualityFault};
 use crate::inference::{Detector, Embedder, InferenceError};
 use crate::matching::{Metric, distance};
 use crate::vision::quality::{Gates, assess};
@@ -87,6 +87,97 @@ pub enum CollectError {
     Embedding(#[from] EmbeddingError),
 }
 
+/// What became of one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is kept.
+    Kept,
+    /// It is too much like one that is kept, or none of the best.
+    Alike,
+    /// Nobody was in view.
+    NoFace,
+    /// More than one face was in view.
+    SeveralFaces,
+    /// The one face in view has this fault.
+    Fault(QualityFault),
+}
+
+/// A collection of good, differing looks.
+#[derive(Debug)]
+pub struct Collection {
+    plan: Plan,
+    begun: Moment,
+    kept: Vec<Portrait>,
+    tally: Tally,
+}
+
+impl Collection {
+    /// An empty one, begun `now`.
+    #[must_use]
+    pub fn new(plan: Plan, now: Moment) -> Self {
+        Self { plan, begun: now, kept: Vec::new(), tally: Tally::default() }
+    }
+
+    /// How long it still takes at most; `None` if there are enough looks, or time is over.
+    #[must_use]
+    pub fn left(&self, now: Moment) -> Option<Duration> {
+        let elapsed = now.since(self.begun);
+        let is_enough = self.kept.len() >= self.plan.wanted && elapsed >= self.plan.at_least;
+        (elapsed < self.plan.at_most && !is_enough).then(|| self.plan.at_most - elapsed)
+    }
+
+    /// So many looks are kept.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// A frame that could not be decoded.
+    pub fn damaged(&mut self) {
+        self.tally.frames += 1;
+        self.tally.damaged += 1;
+    }
+
+    /// Takes the one good face of a frame, if there is just one and it is good. `source` names the frame.
+    ///
+    /// # Errors
+    /// If the embedder fails.
+    pub fn take(
+        &mut self,
+        picture: &RgbImage,
+        faces: &[Detection],
+        source: String,
+        gates: &Gates,
+        embedder: &mut dyn Embedder,
+    ) -> Result<Taken, CollectError> {
+        self.tally.frames += 1;
+        let [detection] = faces else {
+            let (count, taken) = if faces.is_empty() {
+                (&mut self.tally.without_face, Taken::NoFace)
+            } else {
+                (&mut self.tally.several_faces, Taken::SeveralFaces)
+            };
+            *count += 1;
+            return Ok(taken);
+        };
+        let quality = assess(picture, detection, gates);
+        if let Some(fault) = quality.faults.first() {
+            *self.tally.faults.entry(*fault).or_default() += 1;
+            return Ok(Taken::Fault(*fault));
+        }
+        let embedding = embedder.embed(picture, detection)?;
+        let look = Portrait { source, detection: *detection, quality, embedding };
+        Ok(if keep(&mut self.kept, look, self.plan.wanted)? { Taken::Kept } else { Taken::Alike })
+    }
+
+    /// The looks, best first; there may be none, and then the tally says why.
+    #[must_use]
+    pub fn finish(mut self) -> (Vec<Portrait>, Tally) {
+        self.kept.sort_by(|a, b| b.quality.score.total_cmp(&a.quality.score));
+        (self.kept, self.tally)
+    }
+}
+
 /// Looks until there are enough good looks that differ, time is over, or a finite source ends. The looks come best
 /// first; there may be none, and then the tally says why.
 ///
@@ -98,63 +189,32 @@ pub fn collect_from_camera(
     clock: &dyn Clock,
     plan: Plan,
 ) -> Result<(Vec<Portrait>, Tally), CollectError> {
-    let (mut kept, mut tally) = (Vec::new(), Tally::default());
-    let start = clock.now();
-    loop {
-        let elapsed = clock.now().since(start);
-        if elapsed >= plan.at_most || (kept.len() >= plan.wanted && elapsed >= plan.at_least) {
-            break;
-        }
-        let frame = match source.next_frame(FRAME_TIMEOUT.min(plan.at_most - elapsed)) {
+    let mut collection = Collection::new(plan, clock.now());
+    while let Some(left) = collection.left(clock.now()) {
+        let frame = match source.next_frame(FRAME_TIMEOUT.min(left)) {
             Ok(frame) => frame,
             Err(SourceError::Ended) => break,
             Err(SourceError::TimedOut(_)) => continue,
             Err(SourceError::BadFrame(_)) => {
-                tally.frames += 1;
-                tally.damaged += 1;
+                collection.damaged();
                 continue;
             }
             Err(error) => return Err(error.into()),
         };
-        tally.frames += 1;
         let name = format!("{} frame {}", frame.camera, frame.seq);
         let Ok(picture) = (eyes.decode)(frame.payload) else {
-            tally.damaged += 1;
+            collection.damaged();
             continue;
         };
-        if let Some(look) = one_look(&picture, name, eyes, &mut tally)? {
-            keep(&mut kept, look, plan.wanted)?;
-        }
+        let faces = eyes.detector.detect(&picture)?;
+        collection.take(&picture, &faces, name, &eyes.gates, eyes.embedder)?;
     }
-    kept.sort_by(|a, b| b.quality.score.total_cmp(&a.quality.score));
-    Ok((kept, tally))
-}
-
-/// The one good face of a frame, if there is just one and it is good.
-fn one_look(
-    picture: &RgbImage,
-    source: String,
-    eyes: &mut Eyes<'_>,
-    tally: &mut Tally,
-) -> Result<Option<Portrait>, InferenceError> {
-    let faces = eyes.detector.detect(picture)?;
-    let [detection] = faces.as_slice() else {
-        let count = if faces.is_empty() { &mut tally.without_face } else { &mut tally.several_faces };
-        *count += 1;
-        return Ok(None);
-    };
-    let quality = assess(picture, detection, &eyes.gates);
-    if let Some(fault) = quality.faults.first() {
-        *tally.faults.entry(*fault).or_default() += 1;
-        return Ok(None);
-    }
-    let embedding = eyes.embedder.embed(picture, detection)?;
-    Ok(Some(Portrait { source, detection: *detection, quality, embedding }))
+    Ok(collection.finish())
 }
 
 /// Keeps at most `wanted` looks, no two of them alike; among those that are alike, and when there are too many,
-/// the better ones.
-fn keep(kept: &mut Vec<Portrait>, look: Portrait, wanted: usize) -> Result<(), EmbeddingError> {
+/// the better ones. Whether the new one is kept.
+fn keep(kept: &mut Vec<Portrait>, look: Portrait, wanted: usize) -> Result<bool, EmbeddingError> {
     let mut alike = Vec::new();
     for (at, other) in kept.iter().enumerate() {
         if difference(&other.embedding, &look.embedding)? < LEAST_DIFFERENCE {
@@ -162,7 +222,7 @@ fn keep(kept: &mut Vec<Portrait>, look: Portrait, wanted: usize) -> Result<(), E
         }
     }
     if alike.iter().any(|&at| kept[at].quality.score >= look.quality.score) {
-        return Ok(());
+        return Ok(false);
     }
     // All that it resembles make way for it, so that no two that stay are alike.
     for at in alike.into_iter().rev() {
@@ -173,9 +233,11 @@ fn keep(kept: &mut Vec<Portrait>, look: Portrait, wanted: usize) -> Result<(), E
         let worst = (0..kept.len()).min_by(|&a, &b| kept[a].quality.score.total_cmp(&kept[b].quality.score));
         if let Some(worst) = worst {
             kept.swap_remove(worst);
+            // The newest is the last.
+            return Ok(worst != kept.len());
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn difference(a: &Embedding, b: &Embedding) -> Result<f32, EmbeddingError> {
@@ -185,7 +247,7 @@ fn difference(a: &Embedding, b: &Embedding) -> Result<f32, EmbeddingError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Moment, SimulatedClock};
+    use crate::clock::SimulatedClock;
     use crate::domain::{CameraId, CapturedFrame};
     use crate::inference::{ScriptedDetector, ScriptedEmbedder};
     use crate::vision::draw::fill;

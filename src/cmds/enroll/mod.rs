@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use from_camera::{CollectError, Eyes, Plan, Tally, collect_from_camera};
+pub use from_camera::{CollectError, Collection, Eyes, Plan, Taken, Tally, collect_from_camera};
 pub use likeness::{Conflict, Findings, Rule};
 pub use picture::{Place, Portrait, Refusal};
 
@@ -21,9 +21,9 @@ use super::engine::{Engine, ModelArgs};
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::gallery::{GalleryArgs, store_failure, warn_of_refused};
 use crate::camera::{self, FrameSource, SourceError};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, WallTime};
 use crate::config;
-use crate::domain::{CameraId, PersonId};
+use crate::domain::{CameraId, EmbeddingError, PersonId};
 use crate::matching::Metric;
 use crate::store::{Loaded, Store, Template};
 use crate::vision::decode::decode;
@@ -37,7 +37,7 @@ pub struct Args {
     /// Pictures of the person, one face on each
     #[arg(value_name = "IMAGE", required_unless_present = "camera", conflicts_with = "camera")]
     pub images: Vec<PathBuf>,
-    /// Look through a camera instead: a device, or anything `run --source` takes
+    /// Look through a camera instead (one that no daemon uses; for that there is `ctl enroll --live`): a device, or anything `run --source` takes
     #[arg(long, value_name = "SOURCE")]
     pub camera: Option<String>,
     /// With --camera: how long to look at most
@@ -241,22 +241,13 @@ fn enrol(args: &Args, store: &Store, engine: &Engine, mut looked: Looked, clock:
     }
 
     let now = clock.wall(clock.now());
-    let mut templates = Vec::new();
-    let mut taken = looked.pictures.iter_mut().filter(|picture| picture.taken);
-    for (portrait, repeats) in looked.portraits.iter().zip(&findings.repeats) {
-        let Some(picture) = taken.next() else { break };
-        match repeats {
-            None => templates.push(Template {
-                embedding: portrait.embedding.clone(),
-                source: Some(short(&portrait.source)),
-                quality: portrait.quality.score,
-                added: now,
-            }),
-            Some(of) => {
-                picture.taken = false;
-                picture.reason = Some("repeated");
-                picture.message = Some(format!("the same picture as {of}"));
-            }
+    let templates = templates(&looked.portraits, &findings, now);
+    let taken = looked.pictures.iter_mut().filter(|picture| picture.taken);
+    for (picture, repeats) in taken.zip(&findings.repeats) {
+        if let Some(of) = repeats {
+            picture.taken = false;
+            picture.reason = Some("repeated");
+            picture.message = Some(format!("the same picture as {of}"));
         }
     }
     let added = templates.len();
@@ -276,7 +267,19 @@ fn enrol(args: &Args, store: &Store, engine: &Engine, mut looked: Looked, clock:
 }
 
 fn compare(args: &Args, engine: &Engine, looked: &Looked, loaded: &Loaded) -> Result<Findings, Failure> {
-    let spec = engine.embedder.spec();
+    judge(&args.name, &looked.portraits, loaded, engine.embedder.spec()).or_exit(Exit::Data)
+}
+
+/// Whether what was taken shows one person, the right one, and nobody who is enrolled under another name.
+///
+/// # Errors
+/// If a template of the gallery is damaged.
+pub(super) fn judge(
+    name: &PersonId,
+    portraits: &[Portrait],
+    loaded: &Loaded,
+    spec: &config::EmbedderSpec,
+) -> Result<Findings, EmbeddingError> {
     let rule = Rule {
         metric: match spec.metric {
             config::Metric::Cosine => Metric::Cosine,
@@ -284,8 +287,20 @@ fn compare(args: &Args, engine: &Engine, looked: &Looked, loaded: &Loaded) -> Re
         },
         threshold: spec.threshold,
     };
-    let new: Vec<_> = looked.portraits.iter().map(|p| (p.source.as_str(), &p.embedding)).collect();
-    likeness::check(&args.name, &new, &loaded.people, rule).or_exit(Exit::Data)
+    let new: Vec<_> = portraits.iter().map(|p| (p.source.as_str(), &p.embedding)).collect();
+    likeness::check(name, &new, &loaded.people, rule)
+}
+
+/// What is written of what was taken: all that is not there already.
+pub(super) fn templates(portraits: &[Portrait], findings: &Findings, now: WallTime) -> Vec<Template> {
+    let template = |portrait: &Portrait| Template {
+        embedding: portrait.embedding.clone(),
+        source: Some(short(&portrait.source)),
+        quality: portrait.quality.score,
+        added: now,
+    };
+    let repeats = portraits.iter().zip(&findings.repeats);
+    repeats.filter(|(_, repeats)| repeats.is_none()).map(|(portrait, _)| template(portrait)).collect()
 }
 
 /// Nothing is written: which of the pictures is the mistake is for a person to say.

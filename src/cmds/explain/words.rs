@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::clock::WallTime;
-use crate::domain::{Event, EventKind, LookDetail, MatchDetail, Target};
+use crate::domain::{Event, EventKind, LookDetail, MatchDetail, PauseCause, ResumeCause, Target};
 
 /// What an event says, for people; ends with a line break. `now` tells whether a grant is still good.
 #[must_use]
@@ -70,6 +70,28 @@ fn sentence(kind: &EventKind, now: WallTime) -> String {
             )
         }
         EventKind::CameraRecovered { camera } => format!("The camera {camera} gave frames again."),
+        EventKind::CameraPaused { camera, why: PauseCause::Asked, by, until } => format!(
+            "The camera {camera} was closed for {by}: nobody was looked at there {}.",
+            match until {
+                Some(until) => format!("until {until}, unless somebody resumed it before"),
+                None => "until somebody resumed it".to_owned(),
+            }
+        ),
+        EventKind::CameraPaused { camera, why: PauseCause::Enrolment, by, .. } => format!(
+            "At the camera {camera} {by} began to enrol somebody: nobody was verified there meanwhile."
+        ),
+        EventKind::CameraResumed { camera, why, by } => format!(
+            "The camera {camera} watched again: {}.",
+            match (why, by) {
+                (ResumeCause::Asked, Some(by)) => format!("{by} asked for it"),
+                (ResumeCause::Asked, None) => "somebody asked for it".to_owned(),
+                (ResumeCause::TimeIsOver, _) => "the time of the pause was over".to_owned(),
+                (ResumeCause::EnrolmentEnded, _) => "nobody was being enrolled any more".to_owned(),
+            }
+        ),
+        EventKind::CameraSnapshot { camera, by } => {
+            format!("{by} asked for a picture of what the camera {camera} saw.")
+        }
         EventKind::PersonEnrolled { person, templates, .. } => {
             format!("{person} was enrolled, with {}.", counted(*templates, "picture", "pictures"))
         }

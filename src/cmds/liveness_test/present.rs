@@ -119,7 +119,6 @@ impl<'a> Stage<'a> {
             gallery: self.gallery.clone(),
             // What is to be said of a camera or a model is in the log as well.
             announcer: Announcer::new(self.clock(), Arc::new(|_| ())),
-            view: None,
             recording: None,
             lasting: Lasting::default(),
             clock: self.clock(),

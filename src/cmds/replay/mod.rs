@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::Receiver;
 
 use super::assembly::{self, Lasting, Minds, Models, Surroundings};
 use super::daemon::pipeline_failure;
@@ -20,7 +20,7 @@ use crate::config::{self, Config, LivenessMode, Severity};
 use crate::decision::EvidenceDecider;
 use crate::domain::{Event, EventKind, Reason};
 use crate::matching::{Gallery, SharedGallery};
-use crate::pipeline::{self, Announcer, Seen};
+use crate::pipeline::{self, Announcer, Seen, Tap};
 use crate::store::Store;
 use crate::sys::{process, thread};
 use compare::{Comparison, Followed, same_track};
@@ -233,15 +233,15 @@ fn decide_again(
     let events: Arc<Mutex<Vec<Event>>> = Arc::default();
     let heard = Arc::clone(&events);
     let out = move |event| heard.lock().unwrap_or_else(PoisonError::into_inner).push(event);
-    let (view, seen) = bounded(4);
+    let tap = Tap::default();
+    let seen = tap.join_for_all(4);
     let surroundings = Surroundings {
         open: source::opener(Arc::clone(bundle)),
         keep_all: true,
         gallery: SharedGallery::new(gallery),
         announcer: Announcer::new(Arc::clone(&clock), Arc::new(out)),
-        view: Some(view),
         recording: None,
-        lasting: Lasting::default(),
+        lasting: Lasting { tap, ..Lasting::default() },
         clock,
     };
     let parts = assembly::parts((config, &camera), Minds::new(models, decider), surroundings);

@@ -60,6 +60,25 @@ pub(super) fn variables(event: &Event) -> Vec<(&'static str, String)> {
             set("FACEWARDEN_MESSAGE", message);
         }
         EventKind::CameraRecovered { camera } => set("FACEWARDEN_CAMERA", camera),
+        EventKind::CameraPaused { camera, why, by, until } => {
+            set("FACEWARDEN_CAMERA", camera);
+            set("FACEWARDEN_REASON", &name_in_json(why));
+            set("FACEWARDEN_BY", by);
+            if let Some(until) = until {
+                set("FACEWARDEN_UNTIL", until);
+            }
+        }
+        EventKind::CameraResumed { camera, why, by } => {
+            set("FACEWARDEN_CAMERA", camera);
+            set("FACEWARDEN_REASON", &name_in_json(why));
+            if let Some(by) = by {
+                set("FACEWARDEN_BY", by);
+            }
+        }
+        EventKind::CameraSnapshot { camera, by } => {
+            set("FACEWARDEN_CAMERA", camera);
+            set("FACEWARDEN_BY", by);
+        }
         // Not `FACEWARDEN_PERSON`: it grants nothing.
         EventKind::PersonEnrolled { person, .. }
         | EventKind::PersonChanged { person, .. }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::clock::WallTime;
-use crate::domain::{CameraId, Event, EventKind, PersonId};
+use crate::domain::{CameraId, Event, EventKind, PauseCause, PersonId, ResumeCause};
 
 /// What a camera does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -15,6 +15,8 @@ pub(super) enum Doing {
     Watching,
     /// It gives none.
     Lost,
+    /// It is closed for as long as somebody wants it so.
+    Paused,
     /// The daemon has ended.
     Stopped,
 }
@@ -65,6 +67,8 @@ impl Board {
                 | EventKind::Stopping { .. }
                 | EventKind::CameraLost { .. }
                 | EventKind::CameraRecovered { .. }
+                | EventKind::CameraPaused { why: PauseCause::Asked, .. }
+                | EventKind::CameraResumed { why: ResumeCause::Asked | ResumeCause::TimeIsOver, .. }
                 | EventKind::Verified { .. }
         )
     }
@@ -83,6 +87,11 @@ impl Board {
                     state.turn(Doing::Watching, event.at);
                 }
                 EventKind::CameraLost { .. } => state.turn(Doing::Lost, event.at),
+                EventKind::CameraPaused { why: PauseCause::Asked, .. } => state.turn(Doing::Paused, event.at),
+                // It is opened anew; if that fails, that is said.
+                EventKind::CameraResumed { why: ResumeCause::Asked | ResumeCause::TimeIsOver, .. } => {
+                    state.turn(Doing::Watching, event.at);
+                }
                 EventKind::Stopping { .. } => state.turn(Doing::Stopped, event.at),
                 EventKind::Verified { person, detail, .. } if event.is_grant() => {
                     state.last_person = Some(person.clone());

@@ -13,6 +13,7 @@ use super::topics::Topics;
 use super::*;
 use crate::clock::WallTime;
 use crate::domain::SCHEMA;
+use crate::domain::{PauseCause, ResumeCause};
 
 fn camera(name: &str) -> CameraId {
     name.parse().unwrap()
@@ -72,6 +73,15 @@ fn the_state_follows_the_events() {
     board.apply(&event(103, EventKind::CameraRecovered { camera: camera("b") }));
     board.apply(&event(104, EventKind::CameraRecovered { camera: camera("b") }));
     assert_eq!(seen(&board)[1], (Doing::Watching, at(103)), "the first time counts");
+    let paused = |why| EventKind::CameraPaused { camera: camera("b"), why, by: String::new(), until: None };
+    let resumed = |why| EventKind::CameraResumed { camera: camera("b"), why, by: None };
+    // While somebody is enrolled the camera still gives frames.
+    assert!(board.apply(&event(104, paused(PauseCause::Enrolment))).is_empty());
+    assert!(board.apply(&event(104, resumed(ResumeCause::EnrolmentEnded))).is_empty());
+    board.apply(&event(104, paused(PauseCause::Asked)));
+    assert_eq!(seen(&board)[1], (Doing::Paused, at(104)));
+    board.apply(&event(105, resumed(ResumeCause::TimeIsOver)));
+    assert_eq!(seen(&board)[1], (Doing::Watching, at(105)));
     assert!(board.apply(&event(105, lost("elsewhere"))).is_empty());
     board.apply(&event(106, EventKind::Stopping { message: String::new() }));
     assert_eq!(seen(&board), [(Doing::Stopped, at(106)); 2]);

@@ -2,17 +2,17 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send, sockopt};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::{Shared, silence, wait};
+use super::Shared;
+use crate::listen::{Guest, drain};
 use crate::sinks::Entry;
 
 /// No request is longer.
@@ -69,16 +69,6 @@ pub(super) fn refuse(stream: &UnixStream, message: &str) {
     drain(stream);
 }
 
-/// Takes what the other side has said: the system would call it an error if that were left.
-fn drain(mut stream: &UnixStream) {
-    let mut bytes = [0; MAX_REQUEST_BYTES];
-    for _ in 0..16 {
-        if !matches!(stream.read(&mut bytes), Ok(1..)) {
-            break;
-        }
-    }
-}
-
 /// How a stream ends.
 #[derive(Debug)]
 enum End {
@@ -109,7 +99,7 @@ impl From<io::Error> for End {
 pub(super) struct Reader<'a> {
     shared: &'a Shared,
     stream: &'a UnixStream,
-    bell: &'a OwnedFd,
+    guest: &'a Guest,
     /// It has all up to this number.
     position: u64,
     /// Nothing beyond this number is sent.
@@ -123,11 +113,11 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(shared: &'a Shared, stream: &'a UnixStream, bell: &'a OwnedFd, position: u64) -> Self {
+    pub(super) fn new(shared: &'a Shared, stream: &'a UnixStream, guest: &'a Guest, position: u64) -> Self {
         Self {
             shared,
             stream,
-            bell,
+            guest,
             position,
             until: None,
             waiting: VecDeque::new(),
@@ -169,8 +159,8 @@ impl<'a> Reader<'a> {
         let request = self.request()?;
         self.begin(&request)?;
         loop {
-            silence(self.bell);
-            let is_closing = self.shared.is_closing();
+            self.guest.silence();
+            let is_closing = self.guest.is_closing();
             self.load()?;
             if !self.rest.is_empty() {
                 self.send(is_closing)?;
@@ -192,16 +182,14 @@ impl<'a> Reader<'a> {
         let mut said = Vec::new();
         loop {
             let left = until.since(clock.now());
-            if left.is_zero() || self.shared.is_closing() {
+            if left.is_zero() || self.guest.is_closing() {
                 return if said.is_empty() {
                     Ok(Request::default())
                 } else {
                     Err(End::Refused("half a line was said".to_owned()))
                 };
             }
-            let mut on = [PollFd::new(self.stream, PollFlags::IN), PollFd::new(self.bell, PollFlags::IN)];
-            wait(&mut on, Some(left))?;
-            silence(self.bell);
+            self.guest.wait(self.stream, PollFlags::IN, Some(left))?;
             let mut bytes = [0; MAX_REQUEST_BYTES + 1];
             match (&mut &*self.stream).read(&mut bytes) {
                 // It has nothing (more) to say, and may still listen.
@@ -298,7 +286,7 @@ impl<'a> Reader<'a> {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
-                    if is_closing || self.shared.is_closing() {
+                    if is_closing || self.guest.is_closing() {
                         return Err(End::Closing);
                     }
                     let stalled = clock.now().since(moved_at);
@@ -306,11 +294,8 @@ impl<'a> Reader<'a> {
                         return Err(End::Stalled);
                     }
                     let left = (self.shared.stall - stalled).min(self.shared.stall / TRIES_IN_A_STALL);
-                    let mut on =
-                        [PollFd::new(self.stream, PollFlags::OUT), PollFd::new(self.bell, PollFlags::IN)];
-                    wait(&mut on, Some(left.max(Duration::from_millis(1))))?;
                     // New events change nothing here.
-                    silence(self.bell);
+                    self.guest.wait(self.stream, PollFlags::OUT, Some(left.max(Duration::from_millis(1))))?;
                 }
                 Err(error) => return Err(io::Error::from(error).into()),
             }
@@ -324,14 +309,8 @@ impl<'a> Reader<'a> {
     /// Waits for an event, or for the reader to go.
     fn idle(&self) -> Result<(), End> {
         // That the other side has closed is told without being asked for; that it says something is not wanted.
-        let mut on = [PollFd::new(self.stream, PollFlags::empty()), PollFd::new(self.bell, PollFlags::IN)];
-        wait(&mut on, None)?;
-        let gone = PollFlags::HUP | PollFlags::ERR;
-        if on.first().is_some_and(|stream| stream.revents().intersects(gone)) {
-            Err(End::Gone)
-        } else {
-            Ok(())
-        }
+        let found = self.guest.wait(self.stream, PollFlags::empty(), None)?;
+        if found.intersects(PollFlags::HUP | PollFlags::ERR) { Err(End::Gone) } else { Ok(()) }
     }
 }
 

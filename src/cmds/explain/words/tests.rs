@@ -2,7 +2,8 @@ use ulid::Ulid;
 
 use super::*;
 use crate::domain::{
-    CameraId, ChallengeFault, PersonId, Prompt, QualityFault, Reason, SCHEMA, Similarity, Threshold, TrackId,
+    CameraId, ChallengeFault, PauseCause, PersonId, Prompt, QualityFault, Reason, ResumeCause, SCHEMA,
+    Similarity, Threshold, TrackId,
 };
 
 fn at(text: &str) -> WallTime {
@@ -223,6 +224,37 @@ fn what_is_no_decision_is_a_sentence() {
         EventKind::CameraRecovered { camera: camera.clone() },
         "20:00:00",
         "The camera door gave frames again.",
+    );
+    let paused =
+        |why, until| EventKind::CameraPaused { camera: camera.clone(), why, by: "ada".to_owned(), until };
+    check(
+        paused(PauseCause::Asked, Some(until)),
+        "20:00:00",
+        "The camera door was closed for ada: nobody was looked at there until 2026-11-23T19:25:26.000Z, unless somebody \
+         resumed it before.",
+    );
+    check(
+        paused(PauseCause::Asked, None),
+        "20:00:00",
+        "The camera door was closed for ada: nobody was looked at there until somebody resumed it.",
+    );
+    check(
+        paused(PauseCause::Enrolment, Some(until)),
+        "20:00:00",
+        "At the camera door ada began to enrol somebody: nobody was verified there meanwhile.",
+    );
+    for (why, by, text) in [
+        (ResumeCause::Asked, Some("ada".to_owned()), "ada asked for it"),
+        (ResumeCause::TimeIsOver, None, "the time of the pause was over"),
+        (ResumeCause::EnrolmentEnded, None, "nobody was being enrolled any more"),
+    ] {
+        let text = format!("The camera door watched again: {text}.");
+        check(EventKind::CameraResumed { camera: camera.clone(), why, by }, "20:00:00", &text);
+    }
+    check(
+        EventKind::CameraSnapshot { camera: camera.clone(), by: "ada".to_owned() },
+        "20:00:00",
+        "ada asked for a picture of what the camera door saw.",
     );
     check(
         EventKind::Degraded { message: "x keeps failing".to_owned() },

@@ -11,7 +11,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use super::SocketError;
+use super::ListenError;
 
 const GROUPS: &str = "/etc/group";
 
@@ -25,15 +25,15 @@ pub(super) struct Bound {
 
 impl Bound {
     /// Listens at `path`. The folder it is in is made, open to look into, if that one folder alone is missing.
-    pub(super) fn new(path: &Path, mode: u32, group: Option<&str>) -> Result<Self, SocketError> {
-        let at = |source| SocketError::Io { path: path.to_owned(), source };
+    pub(super) fn new(path: &Path, mode: u32, group: Option<&str>) -> Result<Self, ListenError> {
+        let at = |source| ListenError::Io { path: path.to_owned(), source };
         let parent = path.parent().filter(|parent| parent.is_absolute());
         let parent =
             parent.ok_or_else(|| at(io::Error::new(io::ErrorKind::InvalidInput, "no absolute path")))?;
         match fs::create_dir(parent) {
             Ok(()) => fs::set_permissions(parent, fs::Permissions::from_mode(0o755)).map_err(at)?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
-            Err(source) => return Err(SocketError::Folder { path: parent.to_owned(), source }),
+            Err(source) => return Err(ListenError::Folder { path: parent.to_owned(), source }),
         }
         let group = group.map(group_id).transpose()?;
         // Of two daemons that start at once, the second is to see the first.
@@ -53,7 +53,7 @@ impl Bound {
         let listener = UnixListener::bind(address).map_err(at)?;
         listener.set_nonblocking(true).map_err(at)?;
         if let Some(id) = group {
-            chown(&new, None, Some(id)).map_err(|source| SocketError::CannotGive { group: id, source })?;
+            chown(&new, None, Some(id)).map_err(|source| ListenError::CannotGive { group: id, source })?;
         }
         fs::set_permissions(&new, fs::Permissions::from_mode(mode)).map_err(at)?;
         let metadata = fs::symlink_metadata(&new).map_err(at)?;
@@ -74,15 +74,15 @@ impl Drop for Bound {
 }
 
 /// Nothing may be there but a socket that nobody answers at.
-fn check_place(path: &Path) -> Result<(), SocketError> {
-    let at = |source| SocketError::Io { path: path.to_owned(), source };
+fn check_place(path: &Path) -> Result<(), ListenError> {
+    let at = |source| ListenError::Io { path: path.to_owned(), source };
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(at(error)),
     };
     if !metadata.file_type().is_socket() {
-        return Err(SocketError::InTheWay(path.to_owned()));
+        return Err(ListenError::InTheWay(path.to_owned()));
     }
     let address = SocketAddrUnix::new(path).map_err(|error| at(error.into()))?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -90,20 +90,23 @@ fn check_place(path: &Path) -> Result<(), SocketError> {
         .map_err(|error| at(error.into()))?;
     match connect(&socket, &address) {
         // AGAIN: somebody answers, only not fast enough.
-        Ok(()) | Err(Errno::AGAIN) => Err(SocketError::Busy(path.to_owned())),
+        Ok(()) | Err(Errno::AGAIN) => Err(ListenError::Busy(path.to_owned())),
         Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(()),
         Err(error) => Err(at(error.into())),
     }
 }
 
 /// The number of a group, by its number or its name in the system's own list.
-fn group_id(group: &str) -> Result<u32, SocketError> {
+///
+/// # Errors
+/// [`ListenError::NoGroup`], or what the system says about the list.
+pub fn group_id(group: &str) -> Result<u32, ListenError> {
     if let Ok(id) = group.parse() {
         return Ok(id);
     }
     let list =
-        fs::read_to_string(GROUPS).map_err(|source| SocketError::Io { path: GROUPS.into(), source })?;
-    find_group(&list, group).ok_or_else(|| SocketError::NoGroup(group.to_owned()))
+        fs::read_to_string(GROUPS).map_err(|source| ListenError::Io { path: GROUPS.into(), source })?;
+    find_group(&list, group).ok_or_else(|| ListenError::NoGroup(group.to_owned()))
 }
 
 fn find_group(list: &str, group: &str) -> Option<u32> {
@@ -126,6 +129,6 @@ mod tests {
             assert_eq!(find_group(list, none), None, "{none}");
         }
         assert_eq!(group_id("1234").unwrap(), 1234);
-        assert!(matches!(group_id("no such group"), Err(SocketError::NoGroup(_))));
+        assert!(matches!(group_id("no such group"), Err(ListenError::NoGroup(_))));
     }
 }

@@ -1,0 +1,362 @@
+//! The daemon's side of `facewarden ctl`: answers what is asked over the control socket, on the main thread, or has it
+//! done on the thread of whoever asked.
+//!
+//! What is on those threads holds nothing that the daemon waits for when it ends; what they have to say to the main
+//! thread comes back as a [`Note`].
+
+mod guide;
+mod live;
+mod pauses;
+mod recent;
+mod snapshot;
+mod status;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::exit::{Exit, Failure};
+use super::telling::socket_failure;
+use crate::clock::{Clock, Moment};
+use crate::config::{Camera, Config, Control, EmbedderSpec};
+use crate::control::{
+    Answer, Asked, Caller, ControlServer, MAX_CLIENTS, Refusal, ReloadReport, Reply, Request,
+};
+use crate::domain::{CameraId, EventKind};
+use crate::inference::Embedder;
+use crate::pipeline::{CameraState, Condition, Orders, Stats, Tap, Verdicts};
+use pauses::{Occupied, Pauses};
+use status::Rates;
+
+pub(crate) use recent::Recent;
+
+/// What systemd says of the service's folders in /run.
+const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
+
+/// What the desk knows of the daemon around it, and may ask of it.
+pub(super) trait House {
+    /// The settings in force.
+    fn config(&self) -> &Config;
+    /// The cameras that are watched.
+    fn cameras(&self) -> Vec<View>;
+    /// People enrolled who can be recognised.
+    fn people(&self) -> usize;
+    /// What is wrong with the gallery.
+    fn gallery_trouble(&self) -> Vec<String>;
+    /// How many events wait for each sink.
+    fn waiting(&self) -> Vec<(String, u64)>;
+    /// Turns faces into numbers, in turn with the pipelines; and what is to be known of that.
+    fn embedder(&self) -> (Box<dyn Embedder>, EmbedderSpec);
+    /// Tells an event.
+    fn announce(&self, kind: EventKind);
+    /// Looks at the gallery's folder now.
+    fn refresh_people(&mut self);
+    /// Reads settings and gallery again.
+    fn reload(&mut self) -> Result<ReloadReport, Failure>;
+}
+
+/// One camera that is watched.
+pub(super) struct View {
+    /// Its settings.
+    pub(super) settings: Camera,
+    /// How it goes with it.
+    pub(super) condition: Condition,
+    /// What its pipeline counts.
+    pub(super) stats: Arc<Stats>,
+    /// What became of those who are in view.
+    pub(super) verdicts: Verdicts,
+    /// Shows what it sees.
+    pub(super) tap: Tap,
+    /// Gives its pipelines orders.
+    pub(super) orders: Orders,
+    /// It was a recording, and has ended.
+    pub(super) is_over: bool,
+}
+
+/// Something for the main thread.
+enum Note {
+    /// Somebody was enrolled: the gallery is to be looked at.
+    GalleryChanged,
+    /// An enrolment has ended, whatever came of it.
+    EnrolmentEnded(CameraId, Arc<AtomicBool>),
+}
+
+/// Sends notes, and wakes the main thread.
+#[derive(Clone)]
+struct Notes {
+    notes: Sender<Note>,
+    knock: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Notes {
+    fn send(&self, note: Note) {
+        // The main thread takes them within a moment, unless the daemon ends: then nobody needs them.
+        let _or_ending = self.notes.send_timeout(note, Duration::from_secs(2));
+        (self.knock)();
+    }
+}
+
+/// Answers what is asked.
+pub(super) struct Desk {
+    clock: Arc<dyn Clock>,
+    started: Moment,
+    pauses: Pauses,
+    recent: Recent,
+    rates: Rates,
+    notes: Notes,
+    noted: Receiver<Note>,
+    open: Option<(ControlServer, Receiver<Asked>)>,
+}
+
+impl Desk {
+    /// A desk at which nobody can ask anything yet. `knock` wakes the main thread, and must not wait.
+    pub(super) fn new(clock: Arc<dyn Clock>, knock: Arc<dyn Fn() + Send + Sync>) -> Self {
+        let (notes, noted) = bounded(2 * MAX_CLIENTS);
+        let started = clock.now();
+        let (pauses, recent, rates) = (Pauses::default(), Recent::default(), Rates::default());
+        Self { clock, started, pauses, recent, rates, notes: Notes { notes, knock }, noted, open: None }
+    }
+
+    /// Is to be told of every event that is sent.
+    pub(super) fn recent(&self) -> Recent {
+        self.recent.clone()
+    }
+
+    /// Opens the socket, if the settings want one.
+    ///
+    /// # Errors
+    /// If it cannot be opened, with the exit code for it.
+    pub(super) fn open(&mut self, settings: &Control) -> Result<(), Failure> {
+        let runtime = std::env::var_os(RUNTIME_DIRECTORY);
+        let Some(path) = settings.effective_path(runtime.as_deref()) else { return Ok(()) };
+        let (clock, knock) = (Arc::clone(&self.clock), Arc::clone(&self.notes.knock));
+        self.open = Some(ControlServer::open(&path, settings, clock, knock).map_err(socket_failure)?);
+        Ok(())
+    }
+
+    /// Does what has come up since the last time. To be called several times a second, and at each knock.
+    pub(super) fn attend(&mut self, house: &mut dyn House) {
+        let now = self.clock.now();
+        let views = house.cameras();
+        views.iter().for_each(|view| self.pauses.meet(&view.settings.id, &view.orders));
+        self.pauses.resume_in_time(now).into_iter().for_each(|event| house.announce(event));
+        self.rates.read(views.iter().map(|view| (&view.settings.id, &*view.stats)), now);
+        for note in self.noted.try_iter() {
+            match note {
+                Note::GalleryChanged => house.refresh_people(),
+                Note::EnrolmentEnded(camera, flag) => {
+                    self.pauses.enrolled(&camera, &flag).into_iter().for_each(|event| house.announce(event));
+                }
+            }
+        }
+        let asked: Vec<Asked> =
+            self.open.as_ref().map(|(_, asked)| asked.try_iter().collect()).unwrap_or_default();
+        for asked in asked {
+            let reply = self.reply(&asked.request, &asked.caller, house);
+            if asked.request.is_for_operators() {
+                let uid = asked.caller.uid;
+                tracing::info!(
+                    uid,
+                    "{} asked for `{}`: {}",
+                    asked.caller,
+                    asked.request.name(),
+                    said(&reply)
+                );
+            }
+            asked.answer(reply);
+        }
+    }
+
+    /// Hangs up on everybody and removes the socket. False if somebody was still being served after that time.
+    #[must_use]
+    pub(super) fn close(&mut self, within: Duration) -> bool {
+        self.open.take().is_none_or(|(server, _)| server.close(within))
+    }
+
+    fn reply(&mut self, request: &Request, caller: &Caller, house: &mut dyn House) -> Reply {
+        let done = match request {
+            Request::Status {} => Ok(Reply::Answer(Answer::Status { status: Box::new(self.status(house)) })),
+            Request::Pause { camera, seconds } => self.pause(camera.as_ref(), *seconds, caller, house),
+            Request::Resume { camera } => self.resume(camera.as_ref(), caller, house),
+            Request::Reload {} => reload(house),
+            Request::Snapshot { camera, boxes } => self.snapshot(camera.as_ref(), *boxes, caller, house),
+            Request::Enroll { person, camera, seconds, pictures } => {
+                self.enrol((person, *seconds, *pictures), camera.as_ref(), caller, house)
+            }
+        };
+        done.unwrap_or_else(Reply::Answer)
+    }
+
+    fn pause(
+        &mut self,
+        camera: Option<&CameraId>,
+        seconds: Option<u32>,
+        caller: &Caller,
+        house: &dyn House,
+    ) -> Result<Reply, Answer> {
+        let until = seconds.map(|seconds| self.clock.now() + Duration::from_secs(seconds.into()));
+        let cameras = cameras(house, camera)?;
+        for camera in &cameras {
+            let event = self.pauses.pause(camera, &caller.to_string(), until, self.clock.as_ref());
+            house.announce(event);
+        }
+        let until = match until {
+            Some(until) => format!("until {}", self.clock.wall(until)),
+            None => "until it is resumed".to_owned(),
+        };
+        let message = format!("{}: paused {until}; nobody is looked at or verified", listed(&cameras));
+        Ok(Reply::Answer(Answer::Done { message }))
+    }
+
+    fn resume(
+        &mut self,
+        camera: Option<&CameraId>,
+        caller: &Caller,
+        house: &dyn House,
+    ) -> Result<Reply, Answer> {
+        let mut resumed = Vec::new();
+        let cameras = cameras(house, camera)?;
+        for camera in &cameras {
+            if let Some(event) = self.pauses.resume(camera, &caller.to_string()) {
+                house.announce(event);
+                resumed.push(camera.clone());
+            }
+        }
+        let message = match resumed[..] {
+            [] => format!("{}: not paused", listed(&cameras)),
+            _ => format!("{}: watched again", listed(&resumed)),
+        };
+        Ok(Reply::Answer(Answer::Done { message }))
+    }
+
+    /// The camera to look through now, and what is known of it.
+    fn open_camera(&self, camera: Option<&CameraId>, house: &dyn House) -> Result<View, Answer> {
+        let mut views = house.cameras();
+        let at = match (camera, views.len()) {
+            (Some(camera), _) => {
+                cameras(house, Some(camera))?;
+                views.iter().position(|view| view.settings.id == *camera)
+            }
+            (None, 1) => Some(0),
+            (None, _) => {
+                let ids: Vec<CameraId> = views.into_iter().map(|view| view.settings.id).collect();
+                let message = format!("there are several cameras, name one: {}", listed(&ids));
+                return Err(Answer::refused(Refusal::NoCamera, message));
+            }
+        };
+        let Some(at) = at else {
+            return Err(Answer::refused(Refusal::NoCamera, "that camera is not watched"));
+        };
+        let view = views.swap_remove(at);
+        let id = &view.settings.id;
+        if self.pauses.is_paused(id) {
+            let message = format!("{id} is paused: `facewarden ctl resume` first");
+            return Err(Answer::refused(Refusal::Unavailable, message));
+        }
+        match &view.condition.state {
+            CameraState::Lost { message } => {
+                let message = format!("{id} gives no frames: {message}");
+                Err(Answer::refused(Refusal::Unavailable, message))
+            }
+            _ if view.is_over => {
+                let message = format!("{id} was a recording, and has ended");
+                Err(Answer::refused(Refusal::Unavailable, message))
+            }
+            _ => Ok(view),
+        }
+    }
+
+    fn snapshot(
+        &mut self,
+        camera: Option<&CameraId>,
+        boxes: bool,
+        caller: &Caller,
+        house: &dyn House,
+    ) -> Result<Reply, Answer> {
+        let view = self.open_camera(camera, house)?;
+        // Before the picture leaves, so that none does without a trace.
+        let (camera, by) = (view.settings.id.clone(), caller.to_string());
+        house.announce(EventKind::CameraSnapshot { camera, by });
+        Ok(Reply::Work(snapshot::work(view, boxes, Arc::clone(&self.clock))))
+    }
+
+    fn enrol(
+        &mut self,
+        (person, seconds, pictures): (&crate::domain::PersonId, u32, u8),
+        camera: Option<&CameraId>,
+        caller: &Caller,
+        house: &dyn House,
+    ) -> Result<Reply, Answer> {
+        let view = self.open_camera(camera, house)?;
+        let id = view.settings.id.clone();
+        let at_most = Duration::from_secs(seconds.into());
+        let until = self.clock.now() + at_most + live::GETTING_READY;
+        let begun = self.pauses.enrol(&id, &caller.to_string(), until, self.clock.as_ref());
+        let (event, is_called_off) = begun.map_err(|occupied| match occupied {
+            Occupied::Enrolling => {
+                Answer::refused(Refusal::Busy, format!("somebody is being enrolled at {id} already"))
+            }
+            Occupied::Paused => Answer::refused(Refusal::Unavailable, format!("{id} is paused")),
+        })?;
+        house.announce(event);
+        let sitting = live::Sitting {
+            person: person.clone(),
+            at_most,
+            pictures: pictures.into(),
+            tap: view.tap,
+            camera: id,
+            is_called_off,
+            clock: Arc::clone(&self.clock),
+            notes: self.notes.clone(),
+        };
+        Ok(Reply::Work(live::work(sitting, house.config(), house.embedder())))
+    }
+}
+
+fn reload(house: &mut dyn House) -> Result<Reply, Answer> {
+    let report = house.reload().map_err(|failure| Answer::refused(refusal(failure.exit), failure))?;
+    Ok(Reply::Answer(Answer::Reloaded { report }))
+}
+
+/// The reason for programs that a failure comes to.
+fn refusal(exit: Exit) -> Refusal {
+    match exit {
+        Exit::Config | Exit::NoInput => Refusal::Config,
+        Exit::Permission => Refusal::NotAllowed,
+        Exit::Busy => Refusal::Busy,
+        Exit::No => Refusal::Conflict,
+        Exit::CannotTell => Refusal::CannotTell,
+        Exit::Data => Refusal::Data,
+        Exit::CannotWrite => Refusal::CannotWrite,
+        Exit::Unavailable => Refusal::Unavailable,
+        Exit::Ok | Exit::Usage | Exit::Internal => Refusal::Internal,
+    }
+}
+
+/// The camera that was named, or all.
+fn cameras(house: &dyn House, named: Option<&CameraId>) -> Result<Vec<CameraId>, Answer> {
+    let all: Vec<CameraId> = house.cameras().into_iter().map(|view| view.settings.id).collect();
+    match named {
+        None => Ok(all),
+        Some(named) if all.contains(named) => Ok(vec![named.clone()]),
+        Some(named) => {
+            let message = format!("there is no camera `{named}`, only: {}", listed(&all));
+            Err(Answer::refused(Refusal::NoCamera, message))
+        }
+    }
+}
+
+fn listed(cameras: &[CameraId]) -> String {
+    cameras.iter().map(CameraId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// What is logged of a reply.
+fn said(reply: &Reply) -> &str {
+    match reply {
+        Reply::Work(_) => "begun",
+        Reply::Answer(Answer::Refused { message, .. } | Answer::Done { message }) => message,
+        Reply::Answer(_) => "done",
+    }
+}
