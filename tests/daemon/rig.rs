@@ -5,9 +5,11 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crossbeam_channel::{Receiver, bounded};
 use facewarden::clock::{Clock, Moment, SystemClock, WallTime};
 use facewarden::domain::{Embedding, Event, ModelDigest, PersonId};
 use facewarden::inference::{
@@ -157,7 +159,7 @@ impl Rig {
         // Of the daemon before this one; that there was none is no fault.
         fs::remove_file(&notify).ok();
         let socket = UnixDatagram::bind(&notify).unwrap();
-        socket.set_read_timeout(Some(LONG)).unwrap();
+        let told = Told::listen(socket);
         let log = self.path("log");
         let child = Command::new(env!("CARGO_BIN_EXE_facewarden"))
             .args(["--log-level", "info"])
@@ -169,7 +171,7 @@ impl Rig {
             .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        Daemon { child, lines: Arc::default(), socket, log, reader: None }
+        Daemon { child, lines: Arc::default(), told, log, reader: None }
     }
 }
 
@@ -183,11 +185,43 @@ pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+/// What a daemon tells the service manager. It is taken as soon as it comes, as systemd does: the kernel keeps but few
+/// messages, and whoever sends one more waits.
+struct Told {
+    heard: Receiver<String>,
+    is_over: Arc<AtomicBool>,
+    _listener: Thread<()>,
+}
+
+impl Told {
+    fn listen(socket: UnixDatagram) -> Self {
+        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let (sender, heard) = bounded(10_000);
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
+        let listen = move || {
+            let mut buffer = [0; 1024];
+            while !over.load(Ordering::Acquire) {
+                let Ok(length) = socket.recv(&mut buffer) else { continue };
+                sender.send(String::from_utf8(buffer[..length].to_vec()).unwrap()).unwrap();
+            }
+        };
+        Self { heard, is_over, _listener: thread::spawn("manager", listen).unwrap() }
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        // Before the listener is waited for.
+        self.is_over.store(true, Ordering::Release);
+    }
+}
+
 /// A running daemon; killed when the test is over.
 pub(crate) struct Daemon {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
-    socket: UnixDatagram,
+    told: Told,
     log: PathBuf,
     reader: Option<Thread<()>>,
 }
@@ -239,15 +273,12 @@ impl Daemon {
 
     /// What it tells the service manager next, whatever it is.
     pub(crate) fn told_in_all(&self) -> String {
-        let mut buffer = [0; 1024];
-        let length = self.socket.recv(&mut buffer).unwrap_or_else(|e| panic!("{e}\n{}", self.log()));
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
+        self.told.heard.recv_timeout(LONG).unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
     }
 
     /// True if it has told the service manager nothing more.
     pub(crate) fn has_told_all(&self) -> bool {
-        self.socket.set_nonblocking(true).unwrap();
-        self.socket.recv(&mut [0; 16]).is_err()
+        self.told.heard.is_empty()
     }
 
     pub(crate) fn log(&self) -> String {
