@@ -1,7 +1,7 @@
 //! Facewarden watches a camera at a door or kiosk, recognises the people enrolled there, and tells other
 //! programs the moment it is sure.
 //!
-//! The layers, lowest first: [`domain`] and [`clock`]; [`vision`], [`tracking`], [`matching`], [`decision`] and
+//! The layers, lowest first: [`domain`] and [`clock`]; [`vision`], [`watch`], [`tracking`], [`matching`], [`decision`] and
 //! [`config`] (pure); [`listen`] (unix sockets, for adapters); [`camera`], [`inference`], [`store`], [`bundles`],
 //! [`sinks`], [`control`] and [`sys`] (adapters to the world);
 //! [`pipeline`] (stages and links, sees traits only); [`cmds`] (the command line, the one place that names the
@@ -24,3 +24,4 @@ pub mod store;
 pub mod sys;
 pub mod tracking;
 pub mod vision;
+pub mod watch;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 const L0: &[&str] = &["domain", "clock"];
-const L1: &[&str] = &["domain", "clock", "vision", "tracking", "matching", "decision", "config"];
+const L1: &[&str] = &["domain", "clock", "vision", "watch", "tracking", "matching", "decision", "config"];
 /// What the pipeline sees of the adapters: traits, their types and errors, and the spawning of threads.
 const SEEN_BY_PIPELINE: &[&str] = &[
     "bundles::BundleError",
@@ -39,6 +39,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     ("domain", &[L0]),
     ("clock", &[]),
     ("vision", &[L0]),
+    ("watch", &[L0]),
     ("tracking", &[L0]),
     ("matching", &[L0]),
     ("decision", &[L0]),

@@ -116,7 +116,7 @@ fn events_states_and_devices_arrive_and_what_is_retained_arrives_later_too() {
         late.wait("facewarden/home/door/state", "Zoë");
         let of_devices: Vec<_> =
             late.heard().into_iter().filter(|heard| heard.topic.starts_with("homeassistant/")).collect();
-        assert_eq!(of_devices.len(), 6, "{of_devices:#?}");
+        assert_eq!(of_devices.len(), 8, "{of_devices:#?}");
         for device in &of_devices {
             let config: Value = serde_json::from_str(&device.payload).unwrap();
             assert_eq!(config["availability_topic"], "facewarden/home/availability");

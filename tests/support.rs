@@ -21,7 +21,8 @@ use facewarden::inference::{
 };
 use facewarden::matching::{Gallery, GalleryEntry, GalleryMetric, SharedGallery};
 use facewarden::pipeline::{
-    Announcer, DecisionTerms, EventOut, Orders, Parts, Running, SharedCondition, Tap, spawn,
+    Announcer, DecisionTerms, EventOut, IdleSettings, Orders, Parts, Running, SharedCondition, SharedView,
+    Stats, Tap, Watching, spawn,
 };
 use facewarden::tracking::{Tracker, TrackerSettings};
 use facewarden::vision::quality::Gates;
@@ -153,6 +154,8 @@ fn line(event: &Event) -> String {
         EventKind::Rejected { person: Some(person), reason, .. } => format!("rejected {person} {reason:?}"),
         EventKind::CameraLost { message, .. } => format!("lost: {message}"),
         EventKind::CameraRecovered { .. } => "recovered".to_owned(),
+        EventKind::CameraFrozen { refuses, .. } => format!("frozen, refuses: {refuses}"),
+        EventKind::CameraClear { over, .. } => format!("{over} no more"),
         EventKind::Degraded { message } => format!("degraded: {message}"),
         other => format!("{other:?}"),
     };
@@ -177,7 +180,10 @@ pub(crate) struct Door {
     /// Put around the decider.
     pub(crate) wrap: Box<dyn FnOnce(EvidenceDecider) -> Box<dyn Decider>>,
     pub(crate) keep_all: bool,
+    pub(crate) idle: IdleSettings,
+    pub(crate) watching: Watching,
     pub(crate) is_shadow: bool,
+    pub(crate) stats: Arc<Stats>,
     pub(crate) tap: Tap,
     pub(crate) orders: Orders,
     pub(crate) condition: SharedCondition,
@@ -217,7 +223,10 @@ impl Door {
             liveness: Some(Box::new(ScriptedLiveness::default())),
             wrap: Box::new(|decider| Box::new(decider)),
             keep_all: true,
+            idle: IdleSettings { after: LONG, detect_every: LONG },
+            watching: Watching::Off,
             is_shadow: false,
+            stats: Arc::default(),
             tap: Tap::default(),
             orders: Orders::default(),
             condition: SharedCondition::default(),
@@ -239,8 +248,11 @@ impl Door {
             open,
             read_timeout: ms(2000),
             keep_all: self.keep_all,
+            own_time: true,
             detector: self.detector,
             min_detect_interval: Duration::ZERO,
+            idle: self.idle,
+            watching: self.watching,
             tracker: Tracker::new(TrackerSettings { confirm_after: 2, max_missed: ms(700), min_iou: 0.25 }),
             gates: Gates {
                 min_width_px: 0.0,
@@ -265,7 +277,8 @@ impl Door {
             tap: self.tap,
             orders: self.orders,
             recording: None,
-            stats: Arc::default(),
+            stats: self.stats,
+            view_of_camera: SharedView::default(),
             condition: self.condition,
             clock,
         })

@@ -32,4 +32,5 @@ mod sinks;
 mod socket;
 mod store;
 mod support;
+mod watch;
 mod webhook;

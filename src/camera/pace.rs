@@ -2,8 +2,9 @@
 //!
 //! Frame number n of a recording was taken at `start + n / fps`, and the recording starts when its first frame
 //! is asked for. At [`Speed::Real`] a frame is given when its time has come and late frames are skipped, as
-//! with a camera, so that the newest wins; at [`Speed::Max`] every frame is given at once, with the same
-//! stamps, which then run ahead of the clock.
+//! with a camera, so that the newest wins; [`Speed::Times`] does the same with a time that passes faster (or slower) than
+//! the clock's; at [`Speed::Max`] every frame is given at once. The stamps are the same always, and so run away from the
+//! clock where the recording is not played at its own rate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +82,9 @@ impl<R: Recording> Paced<R> {
                 recording.describe()
             )));
         }
+        if speed.rate().is_some_and(|rate| !(rate.is_finite() && rate > 0.0)) {
+            return Err(SourceError::Unusable(format!("{speed:?} is no speed to play at")));
+        }
         if loops == 0 {
             return Err(SourceError::Unusable("loops must be at least 1".into()));
         }
@@ -143,8 +147,8 @@ impl<R: Recording> Paced<R> {
 
     /// How many places from the next one on are late because a newer one is due as well. Counted once a call:
     /// a recording that cannot be read at its own rate still gives a frame each time.
-    fn late(&self, start: Moment) -> u64 {
-        let elapsed = self.clock.now().since(start).as_secs_f64() * self.recording.fps();
+    fn late(&self, start: Moment, rate: f64) -> u64 {
+        let elapsed = self.clock.now().since(start).as_secs_f64() * self.recording.fps() * rate;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -169,8 +173,8 @@ impl<R: Recording> FrameSource for Paced<R> {
             self.fill(timeout)?;
             *self.start.insert(self.clock.now())
         };
-        if self.speed == Speed::Real {
-            let mut late = self.late(start);
+        if let Some(rate) = self.speed.rate() {
+            let mut late = self.late(start, rate);
             while late > 0 {
                 if self.waiting.take().is_some() || self.recording.skip(deadline.since(self.clock.now()))? {
                     self.pass_has_frames = true;
@@ -183,13 +187,14 @@ impl<R: Recording> FrameSource for Paced<R> {
         }
         self.fill(deadline.since(self.clock.now()))?;
         let captured_at = self.taken_at(start, self.next);
-        if self.speed == Speed::Real {
+        if let Some(rate) = self.speed.rate() {
             let now = self.clock.now();
-            if captured_at > deadline {
+            let due = start + captured_at.since(start).div_f64(rate);
+            if due > deadline {
                 self.clock.sleep(deadline.since(now));
                 return Err(SourceError::TimedOut(timeout));
             }
-            let early = captured_at.since(now);
+            let early = due.since(now);
             if !early.is_zero() {
                 self.clock.sleep(early);
             }
@@ -294,6 +299,18 @@ mod tests {
         assert_eq!(clock.now().0, Duration::from_millis(100_100));
         assert_eq!(next(&mut source, 1000), "2:c@200");
         assert_eq!(next(&mut source, 1000), "the source has ended");
+    }
+
+    #[test]
+    fn many_times_as_fast_the_stamps_stay_and_the_clock_does_not_keep_up() {
+        let (mut source, clock) = paced(b"abcdef", Speed::Times(10.0), 1, 0);
+        assert_eq!(next(&mut source, 1000), "0:a@0");
+        assert_eq!(next(&mut source, 1000), "1:b@100");
+        assert_eq!(clock.now().0, Duration::from_millis(100_010));
+        clock.advance(Duration::from_millis(35));
+        assert_eq!(next(&mut source, 1000), "4:e@400", "late ones are skipped");
+        assert_eq!(next(&mut source, 2), "no frame within 2ms");
+        assert_eq!(next(&mut source, 1000), "5:f@500");
     }
 
     #[test]

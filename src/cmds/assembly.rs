@@ -9,18 +9,20 @@ use super::terms::Terms;
 use crate::bundles::{self, BundleFolder, ModelIdentity};
 use crate::camera::{OpenSource, shown_source};
 use crate::clock::Clock;
-use crate::config::{self, Camera, Config, LivenessMode};
+use crate::config::{self, Camera, Config, LivenessMode, OnFault};
 use crate::decision::Decider;
-use crate::domain::ModelDigest;
+use crate::domain::{ModelDigest, ViewFault};
 use crate::inference::{
     Detector, DetectorOptions, Embedder, LivenessModel, LoadError, ModelFolders, OrtDetector, OrtEmbedder,
     OrtLiveness, Turns, start_runtime,
 };
 use crate::matching::SharedGallery;
 use crate::pipeline::{
-    Announcer, DecisionTerms, Looking, Orders, Parts, Recording, SharedCondition, SignSettings, Stats, Tap,
+    Announcer, DecisionTerms, IdleSettings, Looking, Orders, Parts, Recording, SharedCondition, SharedView,
+    SignSettings, Stats, Tap, Watching,
 };
 use crate::tracking::{TrackIds, Tracker, TrackerSettings};
+use crate::watch::WatchSettings;
 
 /// The frames in memory never take more than this, whatever may be stored.
 const MAX_RECORDING_BYTES: usize = 200_000_000;
@@ -144,6 +146,8 @@ pub(super) struct Surroundings {
     pub(super) open: OpenSource,
     /// True if no frame may be skipped.
     pub(super) keep_all: bool,
+    /// True if a recording's own time is the time, because it is not played at its own rate.
+    pub(super) own_time: bool,
     /// Who is enrolled.
     pub(super) gallery: SharedGallery,
     /// Where events go.
@@ -165,6 +169,8 @@ pub(super) struct Lasting {
     pub(super) stats: Arc<Stats>,
     /// How it goes with the camera.
     pub(super) condition: SharedCondition,
+    /// What is known of its view.
+    pub(super) view: SharedView,
     /// Shows frames with their tracks.
     pub(super) tap: Tap,
     /// What they are told to do while they run.
@@ -173,15 +179,19 @@ pub(super) struct Lasting {
 
 /// All that one camera's pipeline is made of.
 pub(super) fn parts((config, camera): (&Config, &Camera), minds: Minds, surroundings: Surroundings) -> Parts {
-    let Surroundings { open, keep_all, gallery, announcer, recording, lasting, clock } = surroundings;
-    let Looking { min_detect_interval, tracker, gates, signs } = looking(config);
+    let Surroundings { open, keep_all, own_time, gallery, announcer, recording, lasting, clock } =
+        surroundings;
+    let Looking { min_detect_interval, idle, watching, tracker, gates, signs } = looking(config);
     Parts {
         camera: camera.id.clone(),
         open,
         read_timeout: Duration::from_millis(camera.read_timeout_ms),
         keep_all,
+        own_time,
         detector: minds.detector,
         min_detect_interval,
+        idle,
+        watching,
         tracker: Tracker::with_ids(tracker, lasting.ids),
         gates,
         signs,
@@ -196,6 +206,7 @@ pub(super) fn parts((config, camera): (&Config, &Camera), minds: Minds, surround
         recording,
         stats: lasting.stats,
         condition: lasting.condition,
+        view_of_camera: lasting.view,
         clock,
     }
 }
@@ -204,6 +215,8 @@ pub(super) fn parts((config, camera): (&Config, &Camera), minds: Minds, surround
 pub(super) fn looking(config: &Config) -> Looking {
     Looking {
         min_detect_interval: Duration::from_secs_f64(0.9 / config.detection.max_fps),
+        idle: idle(&config.detection),
+        watching: config.cameras.first().map_or(Watching::Off, watching),
         tracker: tracker_settings(&config.tracking),
         gates: gates(&config.quality),
         signs: signs(config),
@@ -218,6 +231,31 @@ pub(super) fn decision_terms(config: &Config) -> DecisionTerms {
         liveness_mode: config.liveness.mode.as_str(),
         is_shadow: config.decision.shadow,
     }
+}
+
+/// When the detector rests.
+fn idle(detection: &config::Detection) -> IdleSettings {
+    IdleSettings {
+        after: Duration::from_millis(detection.idle_after_ms),
+        detect_every: Duration::from_secs_f64(0.9 / detection.idle_fps),
+    }
+}
+
+/// How the view of a camera is watched.
+fn watching(camera: &Camera) -> Watching {
+    let watch = camera.watch.clone().unwrap_or_default();
+    let time_in =
+        |fault: ViewFault, ms: u64| (watch.on(fault) != OnFault::Off).then_some(Duration::from_millis(ms));
+    let settings = WatchSettings {
+        frozen: time_in(ViewFault::Frozen, watch.frozen_after_ms),
+        covered: time_in(ViewFault::Covered, watch.obstructed_after_ms),
+        blinded: time_in(ViewFault::Blinded, watch.obstructed_after_ms),
+        moved: time_in(ViewFault::Moved, watch.moved_after_ms),
+        clear_after: Duration::from_millis(watch.clear_after_ms),
+        confirm_after: watch.moved_confirm_after_ms.map(Duration::from_millis),
+    };
+    let refuses = ViewFault::ALL.into_iter().filter(|fault| watch.on(*fault) == OnFault::Refuse).collect();
+    Watching::On { settings, refuses, recordings: camera.watch.is_some() }
 }
 
 /// How decisions are recorded, where the settings want that.

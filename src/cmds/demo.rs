@@ -45,6 +45,7 @@ pub fn run(args: &Args) -> Outcome {
     let mut engine = Engine::load(&args.models)?;
     let story = demo_scenes(|photo| engine.detector.detect(photo)).or_exit(Exit::Internal)?;
     enrol(&mut engine, &story, &gallery)?;
+    story.enrol.iter().for_each(|(name, _)| tell(&format!("enrolled  {name}\n")));
     drop(engine);
 
     let camera = match &args.camera {
@@ -54,7 +55,16 @@ pub fn run(args: &Args) -> Outcome {
     };
     let source = match &camera {
         Some(camera) => camera.clone(),
-        None => clip(&story, folder.path())?,
+        None => {
+            let path = clip(&story, folder.path())?;
+            tell(&format!(
+                "drew a clip of {} frames: {} walks up, then a stranger, {} (generated from photos, not recorded)\n",
+                frame_count(&story.scenes, ClipOptions::default()),
+                story.expected,
+                story.stranger
+            ));
+            path
+        }
     };
     let shutdown = Shutdown::new();
     let _signals = signals::watch(shutdown.clone()).or_exit(Exit::Internal)?;
@@ -89,7 +99,8 @@ fn tell(text: &str) {
     drop(std::io::stdout().write_all(text.as_bytes()));
 }
 
-fn enrol(engine: &mut Engine, story: &DemoStory, folder: &Path) -> Result<(), Failure> {
+/// Enrols the people of the story.
+pub(super) fn enrol(engine: &mut Engine, story: &DemoStory, folder: &Path) -> Result<(), Failure> {
     let store = Store::open_or_create(folder).map_err(store_failure)?;
     let clock = SystemClock::new();
     for (name, photo) in &story.enrol {
@@ -103,7 +114,6 @@ fn enrol(engine: &mut Engine, story: &DemoStory, folder: &Path) -> Result<(), Fa
             added: now,
         };
         store.enrol(name, vec![template], now).map_err(store_failure)?;
-        tell(&format!("enrolled  {name}\n"));
     }
     Ok(())
 }
@@ -126,7 +136,7 @@ fn offered_camera() -> Option<String> {
 }
 
 /// Draws the clip into a file and returns its name.
-fn clip(story: &DemoStory, folder: &Path) -> Result<String, Failure> {
+pub(super) fn clip(story: &DemoStory, folder: &Path) -> Result<String, Failure> {
     let options = ClipOptions::default();
     let path = folder.join("walk-up.avi");
     let mut writer = AviWriter::create(&path, f64::from(options.fps)).or_exit(Exit::CannotWrite)?;
@@ -134,12 +144,6 @@ fn clip(story: &DemoStory, folder: &Path) -> Result<String, Failure> {
         writer.write_jpeg(&jpeg(&frame).or_exit(Exit::Internal)?).or_exit(Exit::CannotWrite)?;
     }
     writer.finish().or_exit(Exit::CannotWrite)?;
-    tell(&format!(
-        "drew a clip of {} frames: {} walks up, then a stranger, {} (generated from photos, not recorded)\n",
-        frame_count(&story.scenes, options),
-        story.expected,
-        story.stranger
-    ));
     Ok(path.display().to_string())
 }
 
@@ -236,6 +240,10 @@ fn in_words(kind: &EventKind) -> String {
         EventKind::Challenge { text, .. } => format!("{name}  {text}"),
         EventKind::LockedOut { until, .. } => format!("{name}  until {until}"),
         EventKind::CameraLost { message, .. }
+        | EventKind::CameraFrozen { message, .. }
+        | EventKind::CameraObstructed { message, .. }
+        | EventKind::CameraMoved { message, .. }
+        | EventKind::CameraClear { message, .. }
         | EventKind::Degraded { message }
         | EventKind::Stopping { message } => format!("{name}  {message}"),
         EventKind::Started { people, .. } => format!("{name}  {people} people enrolled"),

@@ -25,8 +25,8 @@ pub struct Args {
     /// Where events go, one JSON object a line: a file, or `-` for standard output
     #[arg(long, value_name = "FILE|-")]
     events: Option<PathBuf>,
-    /// Play a recording at its own rate, or every frame of it as fast as possible
-    #[arg(long)]
+    /// Play a recording at its own rate, every frame of it as fast as possible, or so many times as fast
+    #[arg(long, value_name = "real|max|N")]
     speed: Option<Speed>,
     /// How many times a recording is played
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

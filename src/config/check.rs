@@ -8,8 +8,10 @@ use super::check_camera;
 use super::check_debug::debug;
 use super::check_decision::{decision, liveness, looks_fit_into_window};
 use super::check_events::events;
+use super::check_watch::watch;
 use super::control::control;
 use super::diagnostic::Severity;
+use super::speed::Speed;
 use super::types::{CONFIG_SCHEMA, Camera, Config, Detection, Quality, Tracking};
 
 /// The cameras of one daemon share one detector, which does some 80 pictures a second on one core: with more cameras
@@ -185,6 +187,12 @@ fn camera(at: usize, camera: &Camera, found: &mut Findings) {
     if let Some(rate) = camera.false_match_rate {
         super::check_decision::rate(&key("false_match_rate"), rate, found);
     }
+    if let Speed::Times(times) = camera.speed {
+        found.range(&key("speed"), times, (0.1, 100.0));
+    }
+    if let Some(settings) = &camera.watch {
+        watch(settings, |name| key(&format!("watch.{name}")), found);
+    }
     if camera.loops == 0 {
         found.error(&key("loops"), format!("`{}` cannot be 0", key("loops")), "1 plays the source once");
     }
@@ -234,6 +242,9 @@ fn detection(detection: &Detection, found: &mut Findings) {
         );
     }
     found.range("detection.max_fps", detection.max_fps, (0.1, 240.0));
+    found.range("detection.idle_fps", detection.idle_fps, (0.1, 240.0));
+    // Shorter than somebody may be missed for, it would rest while they are there.
+    found.range("detection.idle_after_ms", detection.idle_after_ms, (500, DAY_MS));
 }
 
 fn tracking(tracking: &Tracking, found: &mut Findings) {

@@ -11,6 +11,7 @@ mod check_camera;
 mod check_debug;
 mod check_decision;
 mod check_events;
+mod check_watch;
 mod control;
 mod diagnostic;
 mod events;
@@ -19,9 +20,11 @@ mod load;
 mod manifest;
 mod manifest_check;
 mod schema;
+mod speed;
 mod suggest;
 mod tree;
 mod types;
+mod watch;
 
 pub use calibration::{WriteCalibrationError, calibration_section, with_calibration};
 pub use changes::Takeover;
@@ -39,7 +42,9 @@ pub use manifest::{
     MANIFEST_SCHEMA, Manifest, Metric, PerChannel, Role, Source,
 };
 pub use schema::{default_yaml, json_schema};
+pub use speed::{InvalidSpeed, Speed};
 pub use types::{
     CONFIG_SCHEMA, Camera, Challenge, Config, ControlValue, Debug, Decision, Detection, Driver, Gallery,
-    Liveness, LivenessMode, Models, PixelFormat, Quality, SeveralFaces, Speed, Tracking,
+    Liveness, LivenessMode, Models, PixelFormat, Quality, SeveralFaces, Tracking,
 };
+pub use watch::{OnFault, Watch};

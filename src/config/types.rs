@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::control::Control;
 use super::events::Events;
+use super::speed::Speed;
+use super::watch::Watch;
 use crate::domain::{CameraId, Threshold};
 
 /// The version of the configuration file's format that this program reads.
@@ -110,7 +112,7 @@ pub struct Camera {
     #[serde(default = "Camera::default_read_timeout_ms")]
     pub read_timeout_ms: u64,
     /// `real`: a file is played at its own rate and late frames are skipped, as with a camera. `max`: every
-    /// frame is processed, as fast as possible.
+    /// frame is processed, as fast as possible. A number: so many times as fast, and late frames are skipped.
     #[serde(default)]
     pub speed: Speed,
     /// How many times a file or folder is played.
@@ -119,6 +121,10 @@ pub struct Camera {
     /// `decision.false_match_rate` for this camera alone. Left out: that.
     #[serde(default)]
     pub false_match_rate: Option<f64>,
+    /// What is done when the camera is frozen, covered, blinded or moved. Left out: the defaults below for a camera,
+    /// and nothing for recordings, which may show the same picture for as long as they like.
+    #[serde(default)]
+    pub watch: Option<Watch>,
     /// Controls of a device that are set whenever it is opened, by the names and values that
     /// `facewarden devices --controls` shows. One that it does not have is reported, and the camera works without.
     #[serde(default)]
@@ -157,6 +163,7 @@ impl Camera {
             speed: Speed::Real,
             loops: Self::default_loops(),
             false_match_rate: None,
+            watch: None,
             controls: BTreeMap::new(),
         }
     }
@@ -220,17 +227,6 @@ pub enum PixelFormat {
     Grey,
 }
 
-/// How fast files are played.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum Speed {
-    /// At the source's own rate; the newest frame wins.
-    #[default]
-    Real,
-    /// Every frame, as fast as possible.
-    Max,
-}
-
 /// Which models to use, and where they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -271,11 +267,15 @@ pub struct Detection {
     pub min_score: Option<f32>,
     /// The detector runs at most so often a second.
     pub max_fps: f64,
+    /// While nobody is there and nothing moves it runs only so often a second. As high as `max_fps`: never less.
+    pub idle_fps: f64,
+    /// That is so once nobody was there for so long.
+    pub idle_after_ms: u64,
 }
 
 impl Default for Detection {
     fn default() -> Self {
-        Self { max_side_px: None, min_score: None, max_fps: 30.0 }
+        Self { max_side_px: None, min_score: None, max_fps: 30.0, idle_fps: 3.0, idle_after_ms: 5000 }
     }
 }
 

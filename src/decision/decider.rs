@@ -6,7 +6,9 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::domain::{Decision, Needed, PersonId, Reason, Scene, ScoredObservation, TrackId, Verdict};
+use crate::domain::{
+    Decision, Needed, PersonId, Reason, Scene, ScoredObservation, TrackId, Verdict, ViewFault,
+};
 
 use super::challenge::{Challenge, Plan, Progress};
 use super::company::Company;
@@ -37,6 +39,8 @@ pub struct EvidenceDecider {
     over: Over,
     company: Company,
     lockout: Lockout,
+    /// What is wrong with the camera's view, where nobody is verified because of it.
+    unfit: Option<ViewFault>,
     /// When each person who was verified was last seen; forgotten after the cooldown.
     last_seen: BTreeMap<PersonId, Moment>,
     /// What is needed for the number of people last seen.
@@ -103,6 +107,7 @@ impl EvidenceDecider {
             over: Over::default(),
             company: Company::default(),
             lockout: Lockout::default(),
+            unfit: None,
             last_seen: BTreeMap::new(),
             needed: None,
             now: Moment::default(),
@@ -266,8 +271,32 @@ impl EvidenceDecider {
         }
     }
 
+    /// Takes in whether the camera's view is fit.
+    fn see_view(&mut self, scene: &Scene) -> Vec<Said> {
+        let was = std::mem::replace(&mut self.unfit, scene.unfit).is_some();
+        let is = self.unfit.is_some();
+        let mut said = Vec::new();
+        if was == is {
+            return said;
+        }
+        let tracks: Vec<TrackId> = self.tracks.keys().copied().collect();
+        for track in tracks {
+            let Some(gathering) = self.gathering(track) else { continue };
+            if is {
+                let next = gathering.view_is_unfit();
+                said.extend(self.follow(track, next));
+            } else {
+                gathering.view_is_fit_again(scene.captured_at);
+            }
+        }
+        said
+    }
+
     /// What speaks against a grant to a track now, apart from its looks.
     fn objection(&self, track: TrackId, captured_at: Moment) -> Option<Reason> {
+        if let Some(fault) = self.unfit {
+            return Some(fault.into());
+        }
         if self.lockout.is_on(self.now) {
             return Some(Reason::LockedOut);
         }
@@ -304,7 +333,7 @@ impl Decider for EvidenceDecider {
             return Vec::new();
         }
         self.company.see(scene);
-        let mut said = Vec::new();
+        let mut said = self.see_view(scene);
         for face in &scene.faces {
             if !self.admit(face.track) {
                 continue;

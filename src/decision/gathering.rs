@@ -188,6 +188,23 @@ impl Gathering {
         self.advance_trial(now, policy, |challenge| challenge.observe(pose, captured_at, now))
     }
 
+    /// Nobody may be verified from now on because of the camera's view. A challenge cannot go on unseen.
+    pub(super) fn view_is_unfit(&mut self) -> Next {
+        match &self.trial {
+            Trial::Underway { .. } | Trial::Passed { .. } => self.fail_trial(ChallengeFault::Lost),
+            Trial::None | Trial::Failed(_) => Next::Wait,
+        }
+    }
+
+    /// The camera's view is fit again as of `at`: what was seen up to then counts for nothing.
+    pub(super) fn view_is_fit_again(&mut self, at: Moment) {
+        self.looks.forget_up_to(at);
+        self.looks_since_check = 0;
+        if matches!(self.trial, Trial::None) {
+            self.deadline = None;
+        }
+    }
+
     /// Lets time pass in the challenge.
     pub(super) fn tick_trial(&mut self, now: Moment, policy: &Policy) -> (Progress, Next) {
         self.advance_trial(now, policy, |challenge| challenge.tick(now))
@@ -230,6 +247,10 @@ impl Gathering {
         let looks = self.looks.all();
         let strong = looks.iter().any(|look| look.is_strong);
         Some(if looks.is_empty() {
+            // All of them were taken while the camera's view was unfit.
+            if let Some(obstacle) = self.obstacle {
+                return Some(Verdict::Rejected(obstacle));
+            }
             // A face that was only ever too small was somebody passing by.
             let is_far = self.faults.is_empty() || self.faults.contains_key(&QualityFault::TooSmall);
             let stayed = self.last_seen.since(self.first_seen) >= policy.give_up_after;

@@ -102,6 +102,13 @@ impl Looks {
         true
     }
 
+    /// Forgets all looks, and takes in none any more that was taken up to `at`. What they resembled together is still
+    /// known, but without looks nothing follows from it.
+    pub(super) fn forget_up_to(&mut self, at: Moment) {
+        self.forgotten_up_to = self.forgotten_up_to.max(self.newest()).max(Some(at));
+        self.kept.clear();
+    }
+
     /// When the newest look was taken.
     pub(super) fn newest(&self) -> Option<Moment> {
         self.kept.back().map(|look| look.captured_at)

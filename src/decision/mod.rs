@@ -16,7 +16,7 @@
 //! 5. liveness, if it decides: over at least its own number of looks and time, every look was judged, their mean is
 //!    high enough, there is no other sign of a picture, the track has not used up its
 //!    attempts, the camera is not locked out, and the challenge, where there is one, was followed, and
-//! 6. nobody else in view speaks against it ([`SeveralFaces`]), and
+//! 6. the camera's view is fit ([`Scene::unfit`]), and nobody else in view speaks against it ([`SeveralFaces`]), and
 //! 7. the newest look is younger than `grant_valid`.
 //!
 //! It is a sequential test: a clear face passes with the second look, a poor one takes more, and the chance of a
@@ -32,6 +32,11 @@
 //! checks bar the track for good. A replay has runs of frames that pass, so trying until one does would let it in.
 //! When `max_failed_tracks` tracks were rejected as pictures within the time of the lock-out, nobody is verified
 //! until it is over.
+//!
+//! # An unfit view
+//!
+//! While the camera's view is unfit (frozen, covered, blinded, moved: `watch`) nobody is verified, and a challenge under
+//! way fails. When it is fit again all looks up to then are forgotten: only what is seen afterwards counts.
 //!
 //! # The active challenge
 //!
@@ -91,6 +96,8 @@ mod shared;
 mod tests;
 #[cfg(test)]
 mod trial_tests;
+#[cfg(test)]
+mod view_tests;
 
 pub use acceptance::{Acceptance, per_comparison, tries};
 pub use decider::{EvidenceDecider, MAX_TRACKS, Random};

@@ -541,7 +541,7 @@ fn scene_of(ms: u64, faces: &[(u64, f32)]) -> Scene {
         pose: None,
         faults: Vec::new(),
     };
-    Scene { captured_at: Moment(MS(ms)), faces: faces.iter().map(face).collect() }
+    Scene { captured_at: Moment(MS(ms)), unfit: None, faces: faces.iter().map(face).collect() }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::challenge::{ChallengeSettings, Plan};
 use super::tests::{MS, checks, look, of, policy};
 use super::*;
-use crate::domain::{ChallengeFault, PersonId, Pose, Reason, SceneFace, Verdict};
+use crate::domain::{ChallengeFault, PersonId, Pose, Reason, SceneFace, Verdict, ViewFault};
 
 /// Always the same plan: the last choice, and the shortest pause.
 fn decider() -> EvidenceDecider {
@@ -23,6 +23,8 @@ struct Visitor {
     /// Since when the prompt is answered, and with what.
     asked: Option<(u64, Prompt)>,
     obeys: bool,
+    /// From then on the camera's view is unfit.
+    unfit_from_ms: u64,
 }
 
 impl Visitor {
@@ -57,9 +59,10 @@ impl Visitor {
             if let Some(look) = looks(self.ms).filter(|_| self.pose().yaw.abs() < 10.0) {
                 said.extend(decider.observe(&look, now));
             }
+            let unfit = (self.ms >= self.unfit_from_ms).then_some(ViewFault::Covered);
             let face =
                 SceneFace { track: TrackId(1), width_px: 100.0, pose: Some(self.pose()), faults: vec![] };
-            said.extend(decider.scene(&Scene { captured_at: now, faces: vec![face] }, now));
+            said.extend(decider.scene(&Scene { captured_at: now, unfit, faces: vec![face] }, now));
             for said in &said {
                 if let Said::Asked(ask) = said {
                     self.asked = Some((self.ms, ask.prompt));
@@ -72,7 +75,7 @@ impl Visitor {
 }
 
 fn visitor() -> Visitor {
-    Visitor { ms: 0, asked: None, obeys: true }
+    Visitor { ms: 0, asked: None, obeys: true, unfit_from_ms: u64::MAX }
 }
 
 fn ada(ms: u64) -> Option<ScoredObservation> {
@@ -137,6 +140,15 @@ fn whoever_moves_must_be_seen_meanwhile() {
     let (mut decider, mut visitor) = (decider(), visitor());
     let said = visitor.play(&mut decider, 30_000, |ms| ada(ms).filter(|_| ms < 2000));
     assert!(asked(&said).len() < 3, "{said:?}");
+    let expected = (Verdict::Rejected(Reason::ChallengeFailed), Some(ChallengeFault::Lost));
+    assert_eq!(decided(said), [expected]);
+}
+
+#[test]
+fn a_challenge_does_not_go_on_before_a_camera_that_sees_nothing() {
+    let (mut decider, mut visitor) = (decider(), Visitor { unfit_from_ms: 3000, ..visitor() });
+    let said = visitor.play(&mut decider, 20_000, ada);
+    assert_eq!(asked(&said).len(), 1, "{said:?}");
     let expected = (Verdict::Rejected(Reason::ChallengeFailed), Some(ChallengeFault::Lost));
     assert_eq!(decided(said), [expected]);
 }

@@ -6,6 +6,7 @@ use super::challenge::ChallengeFault;
 use super::names::{PersonId, TrackId};
 use super::observation::QualityFault;
 use super::score::{Similarity, Threshold};
+use super::view::ViewFault;
 use crate::clock::Moment;
 
 /// Why somebody was not verified. The text in events is the snake-case name.
@@ -44,9 +45,34 @@ pub enum Reason {
     InsufficientEvidence,
     /// The decision came too late for the frame it rests on.
     TooLate,
+    /// The camera gave the same picture again and again.
+    CameraFrozen,
+    /// Something was in front of the lens, or there was no light.
+    CameraCovered,
+    /// A light shone into the lens.
+    CameraBlinded,
+    /// The camera shows another place than before.
+    CameraMoved,
+}
+
+impl From<ViewFault> for Reason {
+    fn from(fault: ViewFault) -> Self {
+        match fault {
+            ViewFault::Frozen => Self::CameraFrozen,
+            ViewFault::Covered => Self::CameraCovered,
+            ViewFault::Blinded => Self::CameraBlinded,
+            ViewFault::Moved => Self::CameraMoved,
+        }
+    }
 }
 
 impl Reason {
+    /// What was wrong with the camera's view, where that is the reason.
+    #[must_use]
+    pub fn view_fault(self) -> Option<ViewFault> {
+        ViewFault::ALL.into_iter().find(|fault| Self::from(*fault) == self)
+    }
+
     /// The reason in a sentence, for people.
     #[must_use]
     pub fn in_words(self) -> &'static str {
@@ -69,6 +95,10 @@ impl Reason {
             Self::NotTheLargest => "somebody else stood closer to the camera",
             Self::InsufficientEvidence => "there was not enough to go by",
             Self::TooLate => "the decision came too late for the picture it rests on",
+            Self::CameraFrozen => "the camera gave the same picture again and again",
+            Self::CameraCovered => "the camera was covered, or there was no light",
+            Self::CameraBlinded => "a light shone into the camera",
+            Self::CameraMoved => "the camera shows another place than before",
         }
     }
 }

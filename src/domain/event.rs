@@ -12,6 +12,7 @@ use super::names::{CameraId, GroupId, PersonId, TrackId};
 use super::observation::QualityFault;
 use super::pose::Prompt;
 use super::score::{Similarity, Threshold};
+use super::view::ViewFault;
 use crate::clock::WallTime;
 
 /// The version of the event format. Fields may be added within a version; none is removed or changes meaning.
@@ -120,6 +121,48 @@ pub enum EventKind {
         /// Which.
         camera: CameraId,
     },
+    /// A camera gives the same picture again and again.
+    #[serde(rename = "camera.frozen")]
+    CameraFrozen {
+        /// Which.
+        camera: CameraId,
+        /// True if nobody is verified while it lasts.
+        refuses: bool,
+        /// What is wrong and what to do, for people.
+        message: String,
+    },
+    /// A camera sees nothing: something is in front of it, or a light shines into it.
+    #[serde(rename = "camera.obstructed")]
+    CameraObstructed {
+        /// Which.
+        camera: CameraId,
+        /// How.
+        how: Obstruction,
+        /// True if nobody is verified while it lasts.
+        refuses: bool,
+        /// What is wrong and what to do, for people.
+        message: String,
+    },
+    /// A camera shows another place than the one it showed before.
+    #[serde(rename = "camera.moved")]
+    CameraMoved {
+        /// Which.
+        camera: CameraId,
+        /// True if nobody is verified while it lasts.
+        refuses: bool,
+        /// What is wrong and what to do, for people.
+        message: String,
+    },
+    /// What was wrong with a camera's view is over.
+    #[serde(rename = "camera.clear")]
+    CameraClear {
+        /// Which.
+        camera: CameraId,
+        /// What is over.
+        over: ViewFault,
+        /// How it ended, for people.
+        message: String,
+    },
     /// Nobody is verified at a camera for a while, because somebody wanted it so.
     #[serde(rename = "camera.paused")]
     CameraPaused {
@@ -212,6 +255,16 @@ pub enum EventKind {
         /// Why, for people.
         message: String,
     },
+}
+
+/// How a camera sees nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstruction {
+    /// Something is in front of the lens, or there is no light at all.
+    Covered,
+    /// A light shines into the lens.
+    Blinded,
 }
 
 /// What a camera is paused for.
@@ -316,7 +369,7 @@ pub struct LookDetail {
 
 impl EventKind {
     /// Every value that `type` can have, in the order of the documentation.
-    pub const NAMES: [&str; 17] = [
+    pub const NAMES: [&str; 21] = [
         "match.verified",
         "match.unknown",
         "match.rejected",
@@ -325,6 +378,10 @@ impl EventKind {
         "liveness.locked_out",
         "camera.lost",
         "camera.recovered",
+        "camera.frozen",
+        "camera.obstructed",
+        "camera.moved",
+        "camera.clear",
         "camera.paused",
         "camera.resumed",
         "camera.snapshot",
@@ -348,6 +405,10 @@ impl EventKind {
             Self::LockedOut { .. } => "liveness.locked_out",
             Self::CameraLost { .. } => "camera.lost",
             Self::CameraRecovered { .. } => "camera.recovered",
+            Self::CameraFrozen { .. } => "camera.frozen",
+            Self::CameraObstructed { .. } => "camera.obstructed",
+            Self::CameraMoved { .. } => "camera.moved",
+            Self::CameraClear { .. } => "camera.clear",
             Self::CameraPaused { .. } => "camera.paused",
             Self::CameraResumed { .. } => "camera.resumed",
             Self::CameraSnapshot { .. } => "camera.snapshot",
@@ -380,6 +441,10 @@ impl EventKind {
             | Self::LockedOut { camera, .. }
             | Self::CameraLost { camera, .. }
             | Self::CameraRecovered { camera }
+            | Self::CameraFrozen { camera, .. }
+            | Self::CameraObstructed { camera, .. }
+            | Self::CameraMoved { camera, .. }
+            | Self::CameraClear { camera, .. }
             | Self::CameraPaused { camera, .. }
             | Self::CameraResumed { camera, .. }
             | Self::CameraSnapshot { camera, .. } => Some(camera),
@@ -409,6 +474,36 @@ impl EventKind {
             | Self::PersonChanged { groups, .. }
             | Self::PersonRemoved { groups, .. } => groups,
             _ => self.detail().map_or(&[], |detail| &detail.groups),
+        }
+    }
+}
+
+impl EventKind {
+    /// That something is wrong with a camera's view. `refuses`: nobody is verified while it lasts.
+    #[must_use]
+    pub fn view_fault(camera: CameraId, fault: ViewFault, refuses: bool, message: String) -> Self {
+        match fault {
+            ViewFault::Frozen => Self::CameraFrozen { camera, refuses, message },
+            ViewFault::Covered => {
+                Self::CameraObstructed { camera, how: Obstruction::Covered, refuses, message }
+            }
+            ViewFault::Blinded => {
+                Self::CameraObstructed { camera, how: Obstruction::Blinded, refuses, message }
+            }
+            ViewFault::Moved => Self::CameraMoved { camera, refuses, message },
+        }
+    }
+
+    /// What is wrong with a camera's view (true), or is so no more (false); `None` for what is about something else.
+    #[must_use]
+    pub fn view(&self) -> Option<(ViewFault, bool)> {
+        match self {
+            Self::CameraFrozen { .. } => Some((ViewFault::Frozen, true)),
+            Self::CameraObstructed { how: Obstruction::Covered, .. } => Some((ViewFault::Covered, true)),
+            Self::CameraObstructed { how: Obstruction::Blinded, .. } => Some((ViewFault::Blinded, true)),
+            Self::CameraMoved { .. } => Some((ViewFault::Moved, true)),
+            Self::CameraClear { over, .. } => Some((*over, false)),
+            _ => None,
         }
     }
 }

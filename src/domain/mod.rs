@@ -13,12 +13,15 @@ mod names;
 mod observation;
 mod pose;
 mod score;
+mod view;
 
 pub use calibration::{Calibration, Estimate, InvalidCalibration, RatePoint, Tail};
 pub use challenge::ChallengeFault;
 pub use decision::{Decision, Evidence, LookEvidence, Needed, Reason, Verdict};
 pub use embedding::{Embedding, EmbeddingError, ModelDigest};
-pub use event::{Event, EventKind, LookDetail, MatchDetail, PauseCause, ResumeCause, SCHEMA, Target};
+pub use event::{
+    Event, EventKind, LookDetail, MatchDetail, Obstruction, PauseCause, ResumeCause, SCHEMA, Target,
+};
 pub use frame::{CapturedFrame, Frame, Original, Payload};
 pub use geometry::{Landmarks, Point, Rect};
 pub use names::{CameraId, GroupId, InvalidName, PersonId, TrackId};
@@ -28,3 +31,4 @@ pub use observation::{
 };
 pub use pose::{Pose, Prompt};
 pub use score::{Candidate, NotAScore, Similarity, Threshold};
+pub use view::ViewFault;

@@ -6,6 +6,7 @@ use super::geometry::{Landmarks, Rect};
 use super::names::TrackId;
 use super::pose::Pose;
 use super::score::Candidate;
+use super::view::ViewFault;
 use crate::clock::Moment;
 
 /// A face found in one frame.
@@ -188,6 +189,8 @@ pub struct ScoredObservation {
 pub struct Scene {
     /// When the frame was taken.
     pub captured_at: Moment,
+    /// What is wrong with the camera's view, where nobody may be verified because of it.
+    pub unfit: Option<ViewFault>,
     /// The faces.
     pub faces: Vec<SceneFace>,
 }

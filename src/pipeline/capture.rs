@@ -53,7 +53,9 @@ pub(super) struct Capture {
     pub read_timeout: Duration,
     /// True if no frame may be skipped.
     pub keep_all: bool,
-    /// Set while a recording is played of which no frame may be skipped: its own time is the time then.
+    /// True if a recording is not played at its own rate.
+    pub own_time: bool,
+    /// Set while such a recording is played: its own time is the time then.
     pub has_own_time: Arc<AtomicBool>,
     pub frames: LatestSender<CapturedFrame>,
     pub announcer: Announcer,
@@ -158,7 +160,7 @@ impl Capture {
         self.condition.opened(source.as_ref());
         tracing::info!(camera = %self.camera, source = source.describe(), "camera open");
         self.tell_complaints(source.complaints(), memory);
-        self.has_own_time.store(self.keep_all && source.is_finite(), Ordering::Release);
+        self.has_own_time.store(self.own_time && source.is_finite(), Ordering::Release);
         let end = self.read(source.as_mut(), memory);
         // Before it is dropped: a camera that went wrong may take seconds to let go.
         self.announce_loss(&end, memory);

@@ -57,6 +57,12 @@ impl SharedCondition {
         is_news
     }
 
+    /// Whether what is open is a recording that ends.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_finite
+    }
+
     /// True where it is known to be missing.
     #[must_use]
     pub fn is_lost(&self) -> bool {

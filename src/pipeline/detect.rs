@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
+use super::idle::Idle;
 use super::latest::{LatestReceiver, Nothing};
 use super::looks::{Attention, LookPicker};
 use super::manner::Looking;
@@ -15,16 +16,18 @@ use super::signs::SignWatch;
 use super::stats::Stats;
 use super::tap::Tap;
 use super::trouble::Trouble;
+use super::watching::ViewWatch;
 use crate::clock::{Clock, Moment};
 use crate::domain::{
     CapturedFrame, Detection, Frame, Original, Quality, Scene, SceneFace, SpoofSigns, Track, TrackId,
-    TrackState,
+    TrackState, ViewFault,
 };
 use crate::inference::Detector;
 use crate::tracking::Tracker;
 use crate::vision::decode::{decode, decode_and_keep};
 use crate::vision::pose::pose;
 use crate::vision::quality::{Gates, assess};
+use crate::watch::{Glance, payload_digest};
 
 /// How long the stage waits for a frame before it looks up.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -61,6 +64,17 @@ pub struct Seen {
     pub tracks: Vec<Track>,
 }
 
+/// A frame that was decoded.
+struct Decoded {
+    frame: Frame,
+    /// What the camera gave, where it is kept.
+    original: Option<Original>,
+    /// The frame in brief, where anybody wants that.
+    glance: Option<Glance>,
+    /// Digest of what the camera gave, where the view is watched.
+    payload: Option<u64>,
+}
+
 pub(super) struct Detect {
     pub pulse: Beating,
     pub changes: LatestReceiver<Looking>,
@@ -72,6 +86,12 @@ pub(super) struct Detect {
     pub signs: Option<SignWatch>,
     /// Frames closer together than this are not looked at.
     pub min_interval: Duration,
+    /// What is looked at while nobody is there.
+    pub idle: Idle,
+    /// Whether the view is fit to go by.
+    pub view_watch: ViewWatch,
+    /// What the next stage was told of that.
+    pub told_unfit: Option<ViewFault>,
     /// True if no look may be dropped.
     pub keep_all: bool,
     pub work: Sender<Work>,
@@ -119,14 +139,28 @@ impl Detect {
                 continue;
             }
             let at = captured.captured_at;
-            if last_looked.is_some_and(|last| at.since(last) < self.min_interval && at >= last) {
+            let is_soon = last_looked.is_some_and(|last| at.since(last) < self.min_interval && at >= last);
+            if is_soon || !self.idle.is_worth_a_glance(at) {
                 self.stats.skipped.add_one();
                 continue;
             }
-            let Some((frame, original, found)) = self.look(captured) else { continue };
+            let Some(Decoded { frame, original, glance, payload }) = self.decode(captured) else { continue };
+            let is_searched = self.idle.is_worth_a_search(at, glance.as_ref());
+            if !is_searched {
+                self.stats.quiet.add_one();
+            }
+            let Some(found) = (if is_searched { self.search(&frame) } else { Some(Vec::new()) }) else {
+                continue;
+            };
             last_looked = Some(at);
+            if let Some(glance) = glance.filter(|_| self.view_watch.needs_glances()) {
+                self.view_watch.see(at, &glance, payload, &found);
+            }
 
             let update = self.tracker.update(at, &found);
+            if is_searched && !update.tracks.is_empty() {
+                self.idle.is_busy(at);
+            }
             self.stats.tracks_now.set(update.tracks.len());
             self.attention.try_iter().for_each(|attention| match attention {
                 Attention::Settled(track) => picker.settle(track),
@@ -148,7 +182,9 @@ impl Detect {
             }
             self.tap.show(&frame, &update.tracks, self.keep_all);
             // Before the looks go on, so that no decision comes before its frame.
-            if let (Some(record), Some(original), Order::Watch) = (&self.record, original, given.order) {
+            if let (Some(record), Some(original), Order::Watch) =
+                (&self.record, original.filter(|_| is_searched), given.order)
+            {
                 record.frame(&frame, original, &update.tracks, &looks);
             }
             self.stats.frame_lag.record(self.clock.now().since(at));
@@ -170,6 +206,8 @@ impl Detect {
 
     fn look_by(&mut self, looking: Looking) {
         self.min_interval = looking.min_detect_interval;
+        self.idle.adopt(looking.idle, self.keep_all);
+        self.view_watch.adopt(looking.watching);
         self.tracker.adopt(looking.tracker);
         self.gates = looking.gates;
         self.signs = match (self.signs.take(), looking.signs) {
@@ -179,10 +217,11 @@ impl Detect {
         };
     }
 
-    /// Decodes a frame and finds its faces; `None` if either fails, which is counted and said once. What the camera
-    /// gave comes back where it is kept.
-    fn look(&mut self, captured: CapturedFrame) -> Option<(Frame, Option<Original>, Vec<Detection>)> {
+    /// Decodes a frame; `None` if that fails, which is counted.
+    fn decode(&self, captured: CapturedFrame) -> Option<Decoded> {
         let CapturedFrame { camera, seq, captured_at, payload } = captured;
+        let is_watched = self.view_watch.needs_glances();
+        let digest = if is_watched { payload_digest(&payload) } else { None };
         let decoded = match &self.record {
             None => decode(payload).map(|pixels| (Arc::new(pixels), None)),
             Some(_) => decode_and_keep(payload).map(|(pixels, original)| (pixels, Some(original))),
@@ -195,12 +234,18 @@ impl Detect {
                 return None;
             }
         };
-        match self.detector.detect(&pixels) {
+        let glance = (is_watched || self.idle.needs_glances()).then(|| Glance::of(&pixels));
+        Some(Decoded { frame: Frame { camera, seq, captured_at, pixels }, original, glance, payload: digest })
+    }
+
+    /// Finds the faces of a frame; `None` if that fails, which is counted and said once.
+    fn search(&mut self, frame: &Frame) -> Option<Vec<Detection>> {
+        match self.detector.detect(&frame.pixels) {
             Ok(found) => {
                 self.trouble.works();
                 self.stats.detected.add_one();
                 self.stats.faces.add(found.len());
-                Some((Frame { camera, seq, captured_at, pixels }, original, found))
+                Some(found)
             }
             Err(error) => {
                 self.trouble.failed(&self.stats.model_failures, &error.to_string());
@@ -212,13 +257,15 @@ impl Detect {
     /// The faces of this frame that are worth an embedding, and all that are there.
     fn pick(&mut self, picker: &mut LookPicker, frame: &Frame, tracks: &[Track]) -> (Vec<Look>, Scene) {
         let mut looks = Vec::new();
-        let mut scene = Scene { captured_at: frame.captured_at, faces: Vec::new() };
+        let unfit = self.view_watch.unfit();
+        let is_stale = self.view_watch.is_stale();
+        let mut scene = Scene { captured_at: frame.captured_at, unfit, faces: Vec::new() };
         for track in tracks.iter().filter(|track| track.state == TrackState::Confirmed) {
             if picker.is_new(track.id) {
                 self.stats.tracks.add_one();
             }
             let mut faults = Vec::new();
-            if picker.is_due(track.id, frame.captured_at) {
+            if !is_stale && picker.is_due(track.id, frame.captured_at) {
                 let quality = assess(&frame.pixels, &track.detection, &self.gates);
                 if picker.take(track.id, frame.captured_at, &quality) {
                     let face = track.detection.box_in_frame;
@@ -252,22 +299,28 @@ impl Detect {
     /// Hands looks, faces and ends on; false if the next stage is gone. Looks and faces are dropped if it is behind
     /// (newer ones follow); ends are kept for the next time.
     fn hand_on(
-        &self,
+        &mut self,
         frame: Option<Frame>,
         at: Moment,
         looks: Vec<Look>,
         scene: Option<Scene>,
         ended: &mut Vec<TrackId>,
     ) -> bool {
-        if scene.as_ref().is_none_or(|scene| scene.faces.is_empty()) && ended.is_empty() {
+        let unfit = scene.as_ref().map_or(self.told_unfit, |scene| scene.unfit);
+        let nobody = scene.as_ref().is_none_or(|scene| scene.faces.is_empty());
+        if nobody && ended.is_empty() && unfit == self.told_unfit {
             return true;
         }
         let work = Work { frame, looks, scene, ended: std::mem::take(ended), at };
         if self.keep_all {
+            self.told_unfit = unfit;
             return self.work.send(work).is_ok();
         }
         match self.work.try_send(work) {
-            Ok(()) => true,
+            Ok(()) => {
+                self.told_unfit = unfit;
+                true
+            }
             Err(TrySendError::Full(work)) => {
                 self.stats.looks_dropped.add(work.looks.len());
                 *ended = work.ended;

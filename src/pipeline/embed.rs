@@ -78,6 +78,8 @@ pub(super) struct Embed {
     pub verdicts: Verdicts,
     /// The recent looks of each track that is there.
     pub pools: BTreeMap<TrackId, Pool>,
+    /// Whether nobody may be verified because of the camera's view.
+    pub is_unfit: bool,
     pub announcer: Announcer,
     /// Where decisions go, if what led up to them is kept.
     pub record: Option<RecordLink>,
@@ -122,6 +124,10 @@ impl Embed {
             let mut said = self.decider.tick(now);
             if let Some(work) = work {
                 if let (Some(scene), true) = (&work.scene, is_watching) {
+                    // What was seen of a view that was not fit counts for nothing once it is.
+                    if std::mem::replace(&mut self.is_unfit, scene.unfit.is_some()) && scene.unfit.is_none() {
+                        self.pools.clear();
+                    }
                     said.extend(self.decider.scene(scene, self.now(newest)));
                 }
                 if let (Some(frame), true) = (&work.frame, is_watching) {

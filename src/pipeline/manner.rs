@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::embed::DecisionTerms;
+use super::idle::IdleSettings;
 use super::latest::{LatestReceiver, LatestSender, latest};
 use super::signs::SignSettings;
+use super::watching::Watching;
 use crate::decision::Policy;
 use crate::tracking::TrackerSettings;
 use crate::vision::quality::Gates;
@@ -14,6 +16,10 @@ use crate::vision::quality::Gates;
 pub struct Looking {
     /// The detector runs at most once in so long.
     pub min_detect_interval: Duration,
+    /// When the detector rests.
+    pub idle: IdleSettings,
+    /// How the camera's view is watched. A reload also says that somebody has seen to the camera.
+    pub watching: Watching,
     /// How faces are followed.
     pub tracker: TrackerSettings,
     /// What a picture of a face needs.

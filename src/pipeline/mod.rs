@@ -24,6 +24,7 @@ mod condition;
 mod detect;
 mod embed;
 mod event_of;
+mod idle;
 mod latest;
 mod looks;
 mod manner;
@@ -34,6 +35,7 @@ mod signs;
 mod stats;
 mod tap;
 mod trouble;
+mod watching;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -45,6 +47,7 @@ pub use announce::{Announced, Announcer, EventOut};
 pub use condition::{CameraState, Condition, SharedCondition};
 pub use detect::Seen;
 pub use embed::{DecisionTerms, Verdicts};
+pub use idle::IdleSettings;
 pub use latest::{Closed, LatestReceiver, LatestSender, Nothing, latest};
 pub use looks::most_looks;
 pub use manner::{Deciding, Looking};
@@ -53,6 +56,7 @@ pub use record::Recording;
 pub use signs::SignSettings;
 pub use stats::{Counter, Gauge, Latency, Stats};
 pub use tap::Tap;
+pub use watching::{SharedView, Watching};
 
 use crate::camera::{OpenSource, SourceError};
 use crate::clock::{Clock, SystemClock};
@@ -66,10 +70,12 @@ use crate::vision::quality::Gates;
 use capture::Capture;
 use detect::Detect;
 use embed::Embed;
+use idle::Idle;
 use manner::{ChangeIn, changes};
 use pulse::Pulses;
 use record::{Record, RecordLink};
 use trouble::Trouble;
+use watching::ViewWatch;
 
 /// Everything that one camera's pipeline is made of.
 pub struct Parts {
@@ -79,13 +85,18 @@ pub struct Parts {
     pub open: OpenSource,
     /// A camera that gives no frame for so long is lost.
     pub read_timeout: Duration,
-    /// True for a recording of which every frame is to be processed, with its own time as the time; false where the
-    /// newest frame wins.
+    /// True for a recording of which every frame is to be processed; false where the newest frame wins.
     pub keep_all: bool,
+    /// True if a recording's own time is the time, because it is not played at its own rate.
+    pub own_time: bool,
     /// Finds faces.
     pub detector: Box<dyn Detector>,
     /// The detector runs at most once in so long.
     pub min_detect_interval: Duration,
+    /// When it rests. Where `keep_all` is set it never does.
+    pub idle: IdleSettings,
+    /// How the camera's view is watched.
+    pub watching: Watching,
     /// Follows faces.
     pub tracker: Tracker,
     /// What a picture of a face needs.
@@ -114,6 +125,8 @@ pub struct Parts {
     pub stats: Arc<Stats>,
     /// How it goes with the camera.
     pub condition: SharedCondition,
+    /// What is known of the camera's view.
+    pub view_of_camera: SharedView,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -190,6 +203,7 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         terms: parts.terms,
         verdicts: verdicts.clone(),
         pools: std::collections::BTreeMap::new(),
+        is_unfit: false,
         announcer: parts.announcer.clone(),
         record: link.clone(),
         embedder_trouble: trouble("turning faces into numbers", "nobody is recognised"),
@@ -208,6 +222,15 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         gates: parts.gates,
         signs: parts.signs.map(signs::SignWatch::new),
         min_interval: parts.min_detect_interval,
+        idle: Idle::new(parts.idle, parts.keep_all),
+        view_watch: ViewWatch::new(
+            parts.camera.clone(),
+            parts.watching,
+            parts.view_of_camera,
+            parts.condition.clone(),
+            parts.announcer.clone(),
+        ),
+        told_unfit: None,
         keep_all: parts.keep_all,
         work: work_in,
         attention: attention_out,
@@ -226,6 +249,7 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         orders: parts.orders,
         read_timeout: parts.read_timeout,
         keep_all: parts.keep_all,
+        own_time: parts.own_time,
         has_own_time,
         frames: frames_in,
         announcer: parts.announcer,

@@ -97,8 +97,10 @@ pub struct Stats {
     pub captured: Counter,
     /// Frames that a newer one replaced before they were looked at.
     pub replaced: Counter,
-    /// Frames not looked at because the detector's rate is limited.
+    /// Frames not decoded, because the detector's rate is limited or nobody is there.
     pub skipped: Counter,
+    /// Frames on which no face was looked for: nobody was there and nothing moved.
+    pub quiet: Counter,
     /// Frames that were damaged, in whichever way and wherever that was noticed.
     pub bad_frames: Counter,
     /// Of those, frames that the camera's driver called damaged.

@@ -7,7 +7,7 @@ use std::process::Command;
 use facewarden::cmds::log::event_schema;
 use facewarden::domain::{
     ChallengeFault, Event, EventKind, LookDetail, PauseCause, Prompt, QualityFault, Reason, ResumeCause,
-    Target,
+    Target, ViewFault,
 };
 use serde_json::{Value, json};
 
@@ -62,6 +62,10 @@ fn events() -> Vec<Event> {
         EventKind::LockedOut { camera: camera(), until: at },
         EventKind::CameraLost { camera: camera(), message: text() },
         EventKind::CameraRecovered { camera: camera() },
+        EventKind::view_fault(camera(), ViewFault::Frozen, true, text()),
+        EventKind::view_fault(camera(), ViewFault::Covered, true, text()),
+        EventKind::view_fault(camera(), ViewFault::Moved, false, text()),
+        EventKind::CameraClear { camera: camera(), over: ViewFault::Blinded, message: text() },
         EventKind::CameraPaused { camera: camera(), why: PauseCause::Asked, by: text(), until: Some(at) },
         EventKind::CameraResumed { camera: camera(), why: ResumeCause::TimeIsOver, by: Some(text()) },
         EventKind::CameraSnapshot { camera: camera(), by: text() },

@@ -47,14 +47,14 @@ pub(super) fn measure(minutes: u32) -> Result<Vec<Row>, Failure> {
 }
 
 /// Everything that is told, in a folder of its own.
-struct Desk {
+pub(super) struct Desk {
     folder: tempfile::TempDir,
     clock: Arc<dyn Clock>,
     camera: CameraId,
 }
 
 impl Desk {
-    fn new() -> Result<Self, Failure> {
+    pub(super) fn new() -> Result<Self, Failure> {
         Ok(Self {
             folder: tempfile::tempdir().or_exit(Exit::CannotWrite)?,
             clock: Arc::new(SystemClock::new()),
@@ -62,12 +62,12 @@ impl Desk {
         })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// A log and an outbox.
-    fn events(&self) -> Events {
+    pub(super) fn events(&self) -> Events {
         Events {
             log: Some(self.path("events.jsonl")),
             outbox: OutboxSettings { folder: self.path("outbox"), ..OutboxSettings::default() },
@@ -75,7 +75,7 @@ impl Desk {
         }
     }
 
-    fn webhook(&self, port: u16) -> Result<Webhook, Failure> {
+    pub(super) fn webhook(&self, port: u16) -> Result<Webhook, Failure> {
         let secret_file = self.path("secret");
         let mut file = fs::OpenOptions::new();
         let mut file = file
@@ -325,21 +325,21 @@ fn directory_bytes(folder: &Path) -> Result<u64, Failure> {
 
 /// A web server for the measurement.
 #[derive(Clone, Copy)]
-enum Server {
+pub(super) enum Server {
     None,
     Answers,
     /// Takes connections and says nothing.
     Hangs,
 }
 
-struct Running {
-    port: u16,
-    answered: Arc<AtomicU64>,
+pub(super) struct Running {
+    pub(super) port: u16,
+    pub(super) answered: Arc<AtomicU64>,
 }
 
 impl Server {
     /// Its threads end with the program.
-    fn start(self) -> Result<Option<Running>, Failure> {
+    pub(super) fn start(self) -> Result<Option<Running>, Failure> {
         if matches!(self, Self::None) {
             return Ok(None);
         }

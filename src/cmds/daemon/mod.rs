@@ -315,6 +315,7 @@ fn log_summary(camera: &CameraId, stats: &Stats) {
         captured = stats.captured.get(),
         replaced = stats.replaced.get(),
         skipped = stats.skipped.get(),
+        quiet = stats.quiet.get(),
         bad = stats.bad_frames.get(),
         flagged = stats.flagged.get(),
         empty = stats.empty.get(),

@@ -131,6 +131,7 @@ impl Post {
         let surroundings = Surroundings {
             open,
             keep_all: self.camera.speed == Speed::Max,
+            own_time: self.camera.speed != Speed::Real,
             gallery: common.gallery.clone(),
             announcer: common.announcer.clone(),
             recording: (common.recording)(&self.config),
@@ -230,7 +231,9 @@ impl Post {
     /// Goes on by other settings, which were checked. A camera whose own settings have changed is opened anew.
     pub(super) fn change(&mut self, config: Config, policy: Policy) {
         let Some(camera) = config.cameras.first().cloned() else { return };
-        let before = Camera { false_match_rate: camera.false_match_rate, ..self.camera.clone() };
+        let live = camera.clone();
+        let before =
+            Camera { false_match_rate: live.false_match_rate, watch: live.watch, ..self.camera.clone() };
         self.is_reopened = camera != before;
         (self.camera, self.config, self.policy) = (camera, config, policy);
         if let State::Running(running) = &mut self.state {
@@ -238,6 +241,8 @@ impl Post {
             let deciding = Deciding { policy: self.policy.clone(), terms };
             running.change(assembly::looking(&self.config), deciding);
             if self.is_reopened {
+                // It may show something else.
+                self.lasting.view.learn_anew();
                 running.stop();
             }
         }

@@ -8,7 +8,7 @@ use super::post::{Common, Post};
 use super::site::Site;
 use super::*;
 use crate::camera::FrameSource;
-use crate::config::Camera;
+use crate::config::{Camera, OnFault, Watch};
 use crate::decision::{Acceptance, LivenessPolicy, Policy, SeveralFaces};
 use crate::domain::{CapturedFrame, Detection, Event, Payload, Threshold};
 use crate::inference::{Detector, InferenceError, ScriptedDetector, ScriptedEmbedder};
@@ -163,7 +163,13 @@ fn policy() -> Policy {
 }
 
 fn config(cameras: &[(&str, &str)]) -> Config {
-    let camera = |&(id, source): &(&str, &str)| Camera::new(CameraId::new(id).unwrap(), source.to_owned());
+    // These cameras show nothing at all, which is not what is tested here.
+    let off = OnFault::Off;
+    let watch = Some(Watch { frozen: off, covered: off, blinded: off, moved: off, ..Watch::default() });
+    let camera = |&(id, source): &(&str, &str)| Camera {
+        watch: watch.clone(),
+        ..Camera::new(CameraId::new(id).unwrap(), source.to_owned())
+    };
     let mut config = Config::new(camera(&cameras[0]));
     config.cameras = cameras.iter().map(camera).collect();
     config

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::clock::WallTime;
-use crate::domain::{Event, EventKind, LookDetail, MatchDetail, PauseCause, ResumeCause, Target};
+use crate::domain::{
+    CameraId, Event, EventKind, LookDetail, MatchDetail, Obstruction, PauseCause, ResumeCause, Target,
+};
 
 /// What an event says, for people; ends with a line break. `now` tells whether a grant is still good.
 #[must_use]
@@ -70,6 +72,21 @@ fn sentence(kind: &EventKind, now: WallTime) -> String {
             )
         }
         EventKind::CameraRecovered { camera } => format!("The camera {camera} gave frames again."),
+        EventKind::CameraFrozen { camera, refuses, .. } => {
+            view_fault(camera, "gave the same picture again and again", *refuses)
+        }
+        EventKind::CameraObstructed { camera, how: Obstruction::Covered, refuses, .. } => {
+            view_fault(camera, "was covered, or there was no light", *refuses)
+        }
+        EventKind::CameraObstructed { camera, how: Obstruction::Blinded, refuses, .. } => {
+            view_fault(camera, "was blinded by a light", *refuses)
+        }
+        EventKind::CameraMoved { camera, refuses, .. } => {
+            view_fault(camera, "showed another place than before", *refuses)
+        }
+        EventKind::CameraClear { camera, over, message } => {
+            format!("The camera {camera} was {over} no more: {message}.")
+        }
         EventKind::CameraPaused { camera, why: PauseCause::Asked, by, until } => format!(
             "The camera {camera} was closed for {by}: nobody was looked at there {}.",
             match until {
@@ -114,6 +131,12 @@ fn sentence(kind: &EventKind, now: WallTime) -> String {
         }
         EventKind::Stopping { message } => format!("The daemon ended: {message}."),
     }
+}
+
+fn view_fault(camera: &CameraId, what: &str, refuses: bool) -> String {
+    let consequence =
+        if refuses { "Nobody was verified while that lasted" } else { "By the settings it was only told" };
+    format!("The camera {camera} {what}. {consequence}.")
 }
 
 fn decision(page: &mut Page, kind: &EventKind, detail: &MatchDetail, now: WallTime) {

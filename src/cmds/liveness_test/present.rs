@@ -116,6 +116,7 @@ impl<'a> Stage<'a> {
         let surroundings = Surroundings {
             open,
             keep_all: matches!(extent, Extent::ToItsEnd),
+            own_time: matches!(extent, Extent::ToItsEnd),
             gallery: self.gallery.clone(),
             // What is to be said of a camera or a model is in the log as well.
             announcer: Announcer::new(self.clock(), Arc::new(|_| ())),

@@ -103,7 +103,7 @@ fn faces_that_are_not_seen_well_and_companions_are_told_apart() {
         let sighting = witness.sighting();
         for n in 0..12 {
             let at = Moment(ms(100 * n));
-            witness.scene(&Scene { captured_at: at, faces: faces(n) }, at);
+            witness.scene(&Scene { captured_at: at, unfit: None, faces: faces(n) }, at);
         }
         sighting.outcome()
     };

@@ -18,9 +18,9 @@ use crate::bundles::{Bundle, BundleError, GalleryIdentity, Manifest};
 use crate::clock::{Clock, SimulatedClock};
 use crate::config::{self, Config, LivenessMode, Severity};
 use crate::decision::EvidenceDecider;
-use crate::domain::{Event, EventKind, Reason};
+use crate::domain::{Event, EventKind, Reason, ViewFault};
 use crate::matching::{Gallery, SharedGallery};
-use crate::pipeline::{self, Announcer, Seen, Tap};
+use crate::pipeline::{self, Announcer, Seen, Tap, Watching};
 use crate::store::Store;
 use crate::sys::{process, thread};
 use compare::{Comparison, Followed, same_track};
@@ -96,6 +96,14 @@ fn bundle_failure(error: BundleError) -> Failure {
     Failure { exit, error: error.into() }
 }
 
+/// What was wrong with the camera's view, where that was the reason.
+fn view_fault(manifest: &Manifest) -> Option<ViewFault> {
+    match &manifest.event.kind {
+        EventKind::Rejected { reason, .. } => reason.view_fault(),
+        _ => None,
+    }
+}
+
 /// What of the recorded decision cannot be repeated.
 fn caveats(manifest: &Manifest) -> Vec<String> {
     let mut notes = Vec::new();
@@ -125,6 +133,9 @@ fn caveats(manifest: &Manifest) -> Vec<String> {
     match &manifest.event.kind {
         EventKind::Rejected { reason: Reason::LockedOut, .. } => {
             note("the failures that led to the lock-out are not part of the recording".to_owned());
+        }
+        EventKind::Rejected { reason, .. } if reason.view_fault().is_some() => {
+            note("the watch over the camera's view is not repeated: it is taken to have been unfit all the time".to_owned());
         }
         EventKind::Rejected { reason: Reason::TooLate, .. } => {
             note("a replay takes its time from the frames: no decision is late in it".to_owned());
@@ -238,13 +249,16 @@ fn decide_again(
     let surroundings = Surroundings {
         open: source::opener(Arc::clone(bundle)),
         keep_all: true,
+        own_time: true,
         gallery: SharedGallery::new(gallery),
         announcer: Announcer::new(Arc::clone(&clock), Arc::new(out)),
         recording: None,
         lasting: Lasting { tap, ..Lasting::default() },
         clock,
     };
-    let parts = assembly::parts((config, &camera), Minds::new(models, decider), surroundings);
+    let mut parts = assembly::parts((config, &camera), Minds::new(models, decider), surroundings);
+    // How the view was is not recorded; that it was unfit is a reason of its own.
+    parts.watching = view_fault(manifest).map_or(Watching::Off, Watching::Said);
     let follower = thread::spawn("follow", move || follow(&seen)).or_exit(Exit::Unavailable)?;
     let running = pipeline::spawn(parts).or_exit(Exit::Unavailable)?;
     running.join(REPLAY_WITHIN).map_err(pipeline_failure)?;

@@ -60,6 +60,16 @@ pub(super) fn variables(event: &Event) -> Vec<(&'static str, String)> {
             set("FACEWARDEN_MESSAGE", message);
         }
         EventKind::CameraRecovered { camera } => set("FACEWARDEN_CAMERA", camera),
+        EventKind::CameraFrozen { camera, message, .. }
+        | EventKind::CameraObstructed { camera, message, .. }
+        | EventKind::CameraMoved { camera, message, .. }
+        | EventKind::CameraClear { camera, message, .. } => {
+            set("FACEWARDEN_CAMERA", camera);
+            set("FACEWARDEN_MESSAGE", message);
+            if let Some((fault, _)) = event.kind.view() {
+                set("FACEWARDEN_VIEW", &fault);
+            }
+        }
         EventKind::CameraPaused { camera, why, by, until } => {
             set("FACEWARDEN_CAMERA", camera);
             set("FACEWARDEN_REASON", &name_in_json(why));

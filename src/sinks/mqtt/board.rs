@@ -1,9 +1,11 @@
 //! How it goes with each camera, gathered from events.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::clock::WallTime;
-use crate::domain::{CameraId, Event, EventKind, PauseCause, PersonId, ResumeCause};
+use crate::domain::{CameraId, Event, EventKind, PauseCause, PersonId, ResumeCause, ViewFault};
 
 /// What a camera does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -28,6 +30,8 @@ pub(super) struct CameraState {
     pub(super) state: Doing,
     /// Since when.
     pub(super) since: WallTime,
+    /// What is wrong with its view.
+    pub(super) problems: BTreeSet<ViewFault>,
     /// Who was last let in, since the daemon started.
     pub(super) last_person: Option<PersonId>,
     /// When that was decided.
@@ -48,6 +52,7 @@ impl Board {
             camera: camera.clone(),
             state: Doing::Starting,
             since: born_at,
+            problems: BTreeSet::new(),
             last_person: None,
             last_person_at: None,
         };
@@ -70,7 +75,7 @@ impl Board {
                 | EventKind::CameraPaused { why: PauseCause::Asked, .. }
                 | EventKind::CameraResumed { why: ResumeCause::Asked | ResumeCause::TimeIsOver, .. }
                 | EventKind::Verified { .. }
-        )
+        ) || kind.view().is_some()
     }
 
     /// Takes an event in, and gives back the states of the cameras it is about. Doing so twice changes nothing.
@@ -92,12 +97,23 @@ impl Board {
                 EventKind::CameraResumed { why: ResumeCause::Asked | ResumeCause::TimeIsOver, .. } => {
                     state.turn(Doing::Watching, event.at);
                 }
-                EventKind::Stopping { .. } => state.turn(Doing::Stopped, event.at),
+                EventKind::Stopping { .. } => {
+                    state.turn(Doing::Stopped, event.at);
+                    state.problems.clear();
+                }
                 EventKind::Verified { person, detail, .. } if event.is_grant() => {
                     state.last_person = Some(person.clone());
                     state.last_person_at = Some(detail.decided_at);
                 }
-                _ => continue,
+                kind => match kind.view() {
+                    Some((fault, true)) => drop(state.problems.insert(fault)),
+                    Some((fault, false)) => drop(state.problems.remove(&fault)),
+                    None => continue,
+                },
+            }
+            // Each run of the daemon looks anew.
+            if matches!(event.kind, EventKind::Started { .. }) {
+                state.problems.clear();
             }
             touched.push(state.clone());
         }

@@ -64,5 +64,17 @@ pub(super) fn messages(prefix: &str, topics: &Topics, camera: &CameraId) -> Vec<
                 "value_template": "{{ 'ON' if value_json.state == 'watching' else 'OFF' }}",
             }),
         ),
+        entity(
+            "binary_sensor",
+            "problem",
+            json!({
+                "name": "Problem",
+                "device_class": "problem",
+                "entity_category": "diagnostic",
+                "state_topic": topics.state(camera),
+                "value_template": "{{ 'ON' if value_json.problems else 'OFF' }}",
+                "json_attributes_topic": topics.state(camera),
+            }),
+        ),
     ]
 }

@@ -12,8 +12,7 @@ use super::board::{Board, Doing};
 use super::topics::Topics;
 use super::*;
 use crate::clock::WallTime;
-use crate::domain::SCHEMA;
-use crate::domain::{PauseCause, ResumeCause};
+use crate::domain::{PauseCause, ResumeCause, SCHEMA, ViewFault};
 
 fn camera(name: &str) -> CameraId {
     name.parse().unwrap()
@@ -89,9 +88,25 @@ fn the_state_follows_the_events() {
         serde_json::to_value(&board.states()[0]).unwrap(),
         json!({
             "camera": "a", "state": "stopped", "since": "1970-01-01T00:01:46.000Z",
-            "last_person": null, "last_person_at": null,
+            "problems": [], "last_person": null, "last_person_at": null,
         })
     );
+}
+
+#[test]
+fn what_is_wrong_with_a_view_is_a_problem_until_it_is_over() {
+    let mut board = Board::new(&[camera("a"), camera("b")], at(100));
+    let problems = |board: &Board| serde_json::to_value(&board.states()[0].problems).unwrap();
+    let wrong = |fault| EventKind::view_fault(camera("a"), fault, true, String::new());
+    let over = |fault| EventKind::CameraClear { camera: camera("a"), over: fault, message: String::new() };
+    assert!(Board::concerns(&wrong(ViewFault::Frozen)) && Board::concerns(&over(ViewFault::Frozen)));
+    assert_eq!(board.apply(&event(101, wrong(ViewFault::Moved))).len(), 1, "that camera alone");
+    board.apply(&event(102, wrong(ViewFault::Covered)));
+    assert_eq!(problems(&board), json!(["covered", "moved"]));
+    board.apply(&event(103, over(ViewFault::Covered)));
+    assert_eq!(problems(&board), json!(["moved"]));
+    board.apply(&event(104, started()));
+    assert_eq!(problems(&board), json!([]), "each run looks anew");
 }
 
 #[test]
@@ -103,7 +118,7 @@ fn a_grant_tells_a_broker_how_long_it_is_good() {
 }
 
 #[test]
-fn each_camera_is_a_device_of_three_entities() {
+fn each_camera_is_a_device_of_four_entities() {
     let door = camera("front door");
     let topics = topics_of(std::slice::from_ref(&door), "main").unwrap();
     let messages = discovery::messages("homeassistant", &topics, &door);
@@ -116,8 +131,12 @@ fn each_camera_is_a_device_of_three_entities() {
     assert_eq!(configs[1]["state_topic"], topics.granted(&door));
     assert_eq!((&configs[1]["payload_on"], &configs[1]["off_delay"]), (&json!("ON"), &json!(2)));
     assert_eq!(configs[2]["device_class"], "connectivity");
+    assert_eq!(
+        (&configs[3]["device_class"], &configs[3]["state_topic"]),
+        (&json!("problem"), &json!(topics.state(&door)))
+    );
     let unique: BTreeSet<_> = configs.iter().map(|c| c["unique_id"].as_str().unwrap()).collect();
-    assert_eq!(unique.len(), 3);
+    assert_eq!(unique.len(), 4);
     for config in &configs {
         assert_eq!(config["device"]["identifiers"], json!([device]));
         assert_eq!(config["device"]["manufacturer"], "Facewarden");

@@ -3,7 +3,7 @@ use ulid::Ulid;
 use super::*;
 use crate::domain::{
     CameraId, ChallengeFault, PauseCause, PersonId, Prompt, QualityFault, Reason, ResumeCause, SCHEMA,
-    Similarity, Threshold, TrackId,
+    Similarity, Threshold, TrackId, ViewFault,
 };
 
 fn at(text: &str) -> WallTime {
@@ -224,6 +224,28 @@ fn what_is_no_decision_is_a_sentence() {
         EventKind::CameraRecovered { camera: camera.clone() },
         "20:00:00",
         "The camera door gave frames again.",
+    );
+    let view = |fault, refuses| EventKind::view_fault(camera.clone(), fault, refuses, "text".to_owned());
+    check(
+        view(ViewFault::Frozen, true),
+        "20:00:00",
+        "The camera door gave the same picture again and again. Nobody was verified while that lasted.",
+    );
+    check(
+        view(ViewFault::Blinded, true),
+        "20:00:00",
+        "The camera door was blinded by a light. Nobody was verified while that lasted.",
+    );
+    check(
+        view(ViewFault::Moved, false),
+        "20:00:00",
+        "The camera door showed another place than before. By the settings it was only told.",
+    );
+    let over = ViewFault::Covered;
+    check(
+        EventKind::CameraClear { camera: camera.clone(), over, message: "somebody wiped it".to_owned() },
+        "20:00:00",
+        "The camera door was covered no more: somebody wiped it.",
     );
     let paused =
         |why, until| EventKind::CameraPaused { camera: camera.clone(), why, by: "ada".to_owned(), until };
