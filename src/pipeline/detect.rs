@@ -139,6 +139,10 @@ impl Detect {
                 continue;
             }
             let at = captured.captured_at;
+            // Whoever looks on wants to see what is there now, and whoever enrols is looked for.
+            if self.tap.is_wanted() {
+                self.idle.is_busy(at);
+            }
             let is_soon = last_looked.is_some_and(|last| at.since(last) < self.min_interval && at >= last);
             if is_soon || !self.idle.is_worth_a_glance(at) {
                 self.stats.skipped.add_one();
