@@ -14,8 +14,9 @@ const CHECK: &str = "service";
 const PROPERTIES: &str = "LoadState,ActiveState,SubState,UnitFileState,Result,ExecMainStatus,MainPID,User,StatusText,\
                           NRestarts,WatchdogUSec,PrivateNetwork,NeedDaemonReload";
 
-/// Above this, `systemd-analyze security` finds more than the unit that is shipped leaves open.
-const MOST_EXPOSED: f64 = 1.5;
+/// Above this, `systemd-analyze security` finds more than is left open by the unit that is shipped (0.8) with the drop-in for
+/// networks (1.6).
+const MOST_EXPOSED: f64 = 1.6;
 
 /// The unit, as the service manager has it.
 #[derive(Debug, Clone, Default)]
