@@ -1,5 +1,5 @@
-# make demo | test | check | bench | fuzz | build | deb | deb-check | setup | clean
-# Everything that is needed is fetched by ./setup into vendor/; nothing is installed on the system.
+# make demo | test | check | bench | fuzz | build | deb | deb-check | rig | setup | clean
+# Everything that is needed is fetched by ./setup into vendor/; nothing is installed on the system, but for `make rig` as root.
 
 CARGO ?= cargo
 export FACEWARDEN_FFMPEG ?= $(CURDIR)/vendor/ffmpeg
@@ -7,7 +7,7 @@ BIN = target/release/facewarden
 # Messages of the program name the sources of libraries: not by where this machine keeps them.
 RELEASE_FLAGS = --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src=/crates
 
-.PHONY: help setup build demo test check deny docs bench fuzz deb deb-tool deb-check clean
+.PHONY: help setup build demo test check deny docs bench fuzz deb deb-tool deb-check rig rig-programs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make build   set up and build target/release/facewarden"
 	@echo "make deb     set up and build the Debian package, target/debian/facewarden_*.deb"
 	@echo "make deb-check  look at that package with lintian, and install, upgrade, remove and purge it in a throw-away system"
+	@echo "make rig     a real systemd with a simulated USB camera; as root it installs what it needs from Debian (docs/rig.md)"
 
 setup:
 	@./setup
@@ -59,6 +60,15 @@ deb: build deb-tool
 
 deb-check: deb
 	@packaging/check
+
+# SCENARIOS="1-install 3-faults" runs those alone.
+rig:
+	@./setup --rig
+	@tests/rig/run $(SCENARIOS)
+
+# What the rig runs in its guest. The same flags as for the package: with others all would be built anew.
+rig-programs: deb
+	@RUSTFLAGS="$$RUSTFLAGS $(RELEASE_FLAGS)" $(CARGO) build --release --locked --example uvcsim
 
 bench: build
 	@$(BIN) bench $(if $(DATA),--data $(DATA))
