@@ -47,6 +47,16 @@ start_camera() {
 # cam COMMAND...: tells the first camera what to do.
 cam() { uvcsim tell /run/rig/cam0001 "$@" >>/out/camera0001.log; }
 
+# camera_at_rest: whatever a scenario has left: one camera, plugged in, in order, with nobody in front of it.
+camera_at_rest() {
+    [ ! -e /run/rig/cam0002 ] || uvcsim tell /run/rig/cam0002 quit >/dev/null 2>&1 || true
+    rm -f /run/rig/cam0002
+    echo 0 >/sys/module/uvcvideo/parameters/nodrop
+    cam fault none
+    cam show empty
+    [ "$(cam_says plugged)" = 1 ] || cam plug
+}
+
 # cam_says NAME: one of the values of its status.
 cam_says() { uvcsim tell /run/rig/cam0001 status | tr ' ' '\n' | sed -n "s/^$1=//p"; }
 
@@ -125,8 +135,8 @@ nobody_else_came() {
         | all(.type == "match.verified" and .person == "Barack Obama")'
 }
 
-# time_of KIND: when the last one came since the mark, in milliseconds since 1970.
-time_of() { since | grep "\"type\":\"$1\"" | tail -n 1 | jq -r "$(as_ms .at)"; }
+# time_of KIND: when the first one came since the mark, in milliseconds since 1970.
+time_of() { since | awk -v kind="\"type\":\"$1\"" 'index($0, kind) && !seen++' | jq -r "$(as_ms .at)"; }
 
 # as_ms PATH: a jq expression for a time of an event in milliseconds since 1970.
 as_ms() { echo "($1 | (.[0:19] + \"Z\" | fromdateiso8601) * 1000 + (.[20:23] | tonumber))"; }

@@ -1,6 +1,8 @@
 # A user installs the package, writes the configuration, enrols somebody and starts the service; then somebody enrolled
 # walks up, and a stranger; the same when the camera gives raw pictures.
 
+# At a second attempt it is there already.
+systemctl stop "$unit" 2>/dev/null || true
 cp /rig/facewarden.deb /root
 cd /root
 apt-get install --yes ./facewarden.deb

@@ -11,7 +11,6 @@ cam show known
 mark
 within 15 "the first walk" came match.verified
 mark
-hooked_before=$(wc -l <"$hooked")
 frames=$(cam_says frames)
 began=$(now_ms)
 # With `systemctl reload`, which looks at the file first, with `facewarden ctl reload`, and with the bare signal, in turn.
@@ -51,8 +50,10 @@ figure verified "$(count match.verified)"
 doubled=$(jq -r 'select(.type == "match.verified") | "\(.camera) \(.track)"' /run/rig/since.jsonl | sort | uniq -d | wc -l)
 [ "$doubled" = 0 ] || failed "$doubled visits were announced twice"
 ! came camera.lost || failed "the camera was lost"
-[ "$(jq -r 'select(.type == "match.verified" or .type == "match.unknown") | .id' /run/rig/since.jsonl | sort)" = \
-    "$(tail -n "+$((hooked_before + 1))" "$hooked" | jq -r .id | sort)" ] || failed "log and hook were not told the same"
+jq -r 'select(.type == "match.verified" or .type == "match.unknown") | .id' /run/rig/since.jsonl | sort >/run/rig/ids
+# The last hooks may still be under way.
+hook_has_each_once() { [ "$(jq -r .id "$hooked" | grep -Fxf /run/rig/ids | sort)" = "$(cat /run/rig/ids)" ]; }
+within 10 "the hook is told of each once" hook_has_each_once
 facewarden log verify "$events" || failed "the chain of the event log is broken"
 
 # Frames come every 67 ms: one that is missing would be a gap of 133 ms. Overtaken are those that a newer one was there for

@@ -1,6 +1,6 @@
 # What it costs, and how fast it is. Decides nothing: other machines have other figures.
 
-is_active || failed "the service does not run"
+is_active || systemctl start "$unit"
 group=/sys/fs/cgroup$(of_unit ControlGroup)
 
 # percent SECONDS: the processor time of the service, of one core.
