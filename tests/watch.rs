@@ -168,6 +168,13 @@ fn while_nobody_is_there_faces_are_seldom_looked_for_and_one_brings_the_full_rat
 }
 
 #[test]
+fn as_high_a_rate_as_ever_is_no_rest() {
+    // As `idle_fps: 30` comes to.
+    let searched = searched(IdleSettings { after: ms(5000), detect_every: ms(30) });
+    assert!(searched.iter().all(|searched| *searched));
+}
+
+#[test]
 fn whoever_stands_still_is_somebody() {
     let beats = (0..9000).step_by(100).map(|at| Beat::Frame(at, vec![(ANN, 10)])).collect();
     let door = Door { idle: IdleSettings { after: ms(1000), detect_every: LONG }, ..Door::new() };

@@ -52,7 +52,10 @@ impl Idle {
 
     /// Whether a frame is worth decoding.
     pub(super) fn is_worth_a_glance(&self, at: Moment) -> bool {
-        self.resting(at).is_none() || self.last_glance.is_none_or(|last| at.since(last) >= GLANCE_EVERY)
+        let Some(settings) = self.resting(at) else { return true };
+        // Where faces are to be looked for more often, frames are decoded as often.
+        let every = GLANCE_EVERY.min(settings.detect_every);
+        self.last_glance.is_none_or(|last| at.since(last) >= every)
     }
 
     /// Whether faces are worth looking for on a frame that was decoded.
