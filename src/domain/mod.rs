@@ -11,6 +11,7 @@ mod frame;
 mod geometry;
 mod names;
 mod observation;
+mod particulars;
 mod pose;
 mod score;
 mod view;
@@ -29,6 +30,7 @@ pub use observation::{
     Detection, LiveScore, Quality, QualityFault, Scene, SceneFace, ScoredObservation, SpoofSigns, Together,
     Track, TrackState,
 };
+pub use particulars::{Admission, Consent, Hours, Particulars, Schedule};
 pub use pose::{Pose, Prompt};
 pub use score::{Candidate, NotAScore, Similarity, Threshold};
 pub use view::ViewFault;

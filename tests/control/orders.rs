@@ -123,6 +123,7 @@ fn a_camera_that_was_lost_before_it_rested_is_lost_anew_afterwards() {
     let (orders, heard, condition) = (door.orders.clone(), door.heard.clone(), door.condition.clone());
     let mut running = door.open(Box::new(|| Err(SourceError::Lost("unplugged".into()))));
     running.ready.recv().unwrap();
+    heard.wait_for(1);
     assert_eq!(heard.lines(), ["0.0 lost: unplugged"]);
     orders.give(Order::Rest);
     eventually("it rests", || condition.now().state == CameraState::Resting);
