@@ -389,12 +389,7 @@ fn templates_of_another_model_are_pointed_out() {
     let gallery = Gallery::new();
     let store = Store::open_or_create(gallery.folder()).unwrap();
     let now = WallTime(jiff::Timestamp::from_second(1_700_000_000).unwrap());
-    let template = Template {
-        embedding: Embedding::new(ModelDigest([0xAB; 32]), vec![1.0; 128]).unwrap(),
-        source: None,
-        quality: 0.5,
-        added: now,
-    };
+    let template = Template::new(Embedding::new(ModelDigest([0xAB; 32]), vec![1.0; 128]).unwrap(), 0.5, now);
     store.enrol(&PersonId::new("Obama").unwrap(), vec![template], now).unwrap();
     gallery.run(&["persons", "list"]).exits(0).prints("unknown (abababababab)").prints("not recognised");
     gallery.enroll("Obama", &["obama.jpg"]).exits(0).complains("made by another model").prints("2 in all");

@@ -189,7 +189,7 @@ pub fn run(args: &Args) -> Outcome {
 fn settings(args: &Args) -> Result<Settings, Failure> {
     let config = args.config.as_deref().map(Config::read).transpose().map_err(super::config_failure)?;
     let of_config = config.as_ref().map_or_else(Models::default, |config| config.models.clone());
-    let folder = config.as_ref().map(|config| config.gallery.folder.clone());
+    let configured = config.as_ref().map(|config| config.gallery.clone());
     let models = ModelArgs {
         detector: of_config.detector,
         model: args.model.clone().unwrap_or(of_config.embedder),
@@ -202,7 +202,12 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
     let threshold = config.and_then(|config| config.decision.min_similarity).filter(|_| own_model);
     Ok(Settings {
         models,
-        gallery: GalleryArgs { gallery: args.gallery.gallery.clone().or(folder) },
+        gallery: match configured.filter(|_| args.gallery.gallery.is_none()) {
+            Some(gallery) => {
+                GalleryArgs { gallery: Some(gallery.folder), key: args.gallery.key.clone().or(gallery.key) }
+            }
+            None => args.gallery.clone(),
+        },
         threshold,
     })
 }

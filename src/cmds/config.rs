@@ -59,7 +59,7 @@ pub fn check(path: &Path, people: Option<usize>) -> Result<String, Failure> {
     let embedder = embedder_of(&config)?;
     let (people, whence) = match people {
         Some(people) => (people, "as asked"),
-        None => match enrolled(&config.gallery.folder) {
+        None => match enrolled(&config.gallery) {
             Ok(Some(people)) => (people, "enrolled now"),
             Ok(None) => (1, "assumed: there is no gallery yet"),
             // Checking needs no right to look at the gallery.

@@ -107,11 +107,10 @@ pub(super) fn enrol(engine: &mut Engine, story: &DemoStory, folder: &Path) -> Re
         let faces = engine.faces(photo).or_exit(Exit::Internal)?;
         let face = faces.first().ok_or_else(|| Failure::new(Exit::Internal, "a sample photo has no face"))?;
         let now = clock.wall(clock.now());
+        let embedding = engine.embedder.embed(photo, &face.detection).or_exit(Exit::Internal)?;
         let template = Template {
-            embedding: engine.embedder.embed(photo, &face.detection).or_exit(Exit::Internal)?,
             source: Some("sample photo".to_owned()),
-            quality: face.quality.score,
-            added: now,
+            ..Template::new(embedding, face.quality.score, now)
         };
         store.enrol(name, vec![template], now).map_err(store_failure)?;
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::exit::{Exit, Failure};
 use crate::config;
-use crate::store::{FileProblem, Loaded, Store, StoreError};
+use crate::store::{FileProblem, KeyError, KeyPlace, Loaded, Store, StoreError};
 
 /// Which gallery.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -13,6 +13,9 @@ pub struct GalleryArgs {
     /// Folder with the enrolled people [default: /var/lib/facewarden/enrolled]
     #[arg(long, global = true, value_name = "DIR")]
     pub gallery: Option<PathBuf>,
+    /// The key that it is encrypted with [default: beside the folder, called as it with .key at its end]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key: Option<PathBuf>,
 }
 
 impl GalleryArgs {
@@ -22,13 +25,20 @@ impl GalleryArgs {
         self.gallery.clone().unwrap_or_else(|| config::Gallery::default().folder)
     }
 
+    fn with_key(&self, store: Store) -> Store {
+        match &self.key {
+            Some(path) => store.with_key(KeyPlace::at(path)),
+            None => store,
+        }
+    }
+
     /// The gallery, which must be there.
     ///
     /// # Errors
     /// [`Exit::NoInput`] if there is none, [`Exit::Permission`] if others can read it.
     pub fn open(&self) -> Result<Store, Failure> {
         let folder = self.folder();
-        Store::open(&folder).map_err(|error| match error {
+        let store = Store::open(&folder).map_err(|error| match error {
             StoreError::MissingFolder(_) => Failure::new(
                 Exit::NoInput,
                 format!(
@@ -38,7 +48,8 @@ impl GalleryArgs {
                 ),
             ),
             other => store_failure(other),
-        })
+        })?;
+        Ok(self.with_key(store))
     }
 
     /// The gallery to add people to: a folder that was named is made if need be, the default one is not, since
@@ -48,10 +59,22 @@ impl GalleryArgs {
     /// As [`GalleryArgs::open`], or [`Exit::CannotWrite`] if the folder cannot be made.
     pub fn open_to_enrol(&self) -> Result<Store, Failure> {
         match &self.gallery {
-            Some(folder) => Store::open_or_create(folder).map_err(store_failure),
+            Some(folder) => Ok(self.with_key(Store::open_or_create(folder).map_err(store_failure)?)),
             None => self.open(),
         }
     }
+}
+
+/// The gallery of a configuration file.
+///
+/// # Errors
+/// As [`Store::open`].
+pub fn open_configured(settings: &config::Gallery) -> Result<Store, StoreError> {
+    let store = Store::open(&settings.folder)?;
+    Ok(match &settings.key {
+        Some(path) => store.with_key(KeyPlace::at(path)),
+        None => store,
+    })
 }
 
 /// The exit code of a gallery that cannot be read or changed.
@@ -61,13 +84,25 @@ pub fn store_failure(error: StoreError) -> Failure {
         StoreError::MissingFolder(_)
         | StoreError::NotAFolder(_)
         | StoreError::NoSuchPerson(_)
-        | StoreError::NoSuchRecord(_) => Exit::NoInput,
+        | StoreError::NoSuchRecord(_)
+        | StoreError::NoSuchPhoto(_)
+        | StoreError::KeyGone { .. }
+        | StoreError::Key(KeyError::Missing(_)) => Exit::NoInput,
         StoreError::Permissions { .. }
         | StoreError::Blocked { problem: FileProblem::Permissions { .. }, .. } => Exit::Permission,
-        StoreError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => Exit::Permission,
-        StoreError::Io { .. } | StoreError::NotDurable { .. } | StoreError::Unstorable { .. } => {
-            Exit::CannotWrite
+        StoreError::Io { source, .. } | StoreError::Key(KeyError::Unreadable { source, .. })
+            if source.kind() == ErrorKind::PermissionDenied =>
+        {
+            Exit::Permission
         }
+        StoreError::Key(KeyError::TooOpen { .. } | KeyError::NotOurs { .. }) => Exit::Permission,
+        StoreError::Key(KeyError::Invalid { .. } | KeyError::NotAFile(_) | KeyError::Unreadable { .. })
+        | StoreError::WrongKey { .. }
+        | StoreError::BadPhoto { .. } => Exit::Data,
+        StoreError::Io { .. }
+        | StoreError::NotDurable { .. }
+        | StoreError::Unstorable { .. }
+        | StoreError::Key(KeyError::Unwritable { .. }) => Exit::CannotWrite,
         StoreError::Locked(_) => Exit::Busy,
         StoreError::NameTaken(_) => Exit::No,
         StoreError::DuplicateName { .. } | StoreError::Blocked { .. } => Exit::Data,

@@ -1,6 +1,7 @@
 //! The command line: one file a command. The one place that names the real adapters.
 
 mod assembly;
+pub mod backup;
 pub mod bench;
 pub mod calibrate_site;
 pub mod clip;
@@ -19,12 +20,15 @@ pub mod eval;
 pub mod events;
 pub mod exit;
 pub mod explain;
+pub mod fsck;
 pub mod gallery;
 pub mod identify;
 pub mod judge;
+pub mod key;
 pub mod liveness_test;
 pub mod log;
 pub mod manual;
+pub mod passphrase;
 mod people;
 pub mod persons;
 pub mod pictures;
@@ -34,6 +38,7 @@ pub mod secret;
 mod survey;
 pub mod telling;
 pub mod terms;
+pub mod transfer;
 mod view;
 
 use std::io::Write;
@@ -77,6 +82,16 @@ pub enum Command {
     Enroll(enroll::Args),
     /// Show, rename or remove who is enrolled
     Persons(persons::Args),
+    /// Look after the key that the gallery is encrypted with
+    Key(key::Args),
+    /// Say whether everything in the gallery is whole
+    Fsck(fsck::Args),
+    /// Copy the gallery, encrypted as it is
+    Backup(backup::Args),
+    /// Write people into an archive with a passphrase
+    Export(transfer::ExportArgs),
+    /// Take people from an archive
+    Import(transfer::ImportArgs),
     /// Tell whether two photos show the same person; with more photos, every pair of them
     Compare(compare::Args),
     /// Name the people on pictures, from a folder of known people
@@ -156,6 +171,11 @@ pub fn main() -> Outcome {
         Command::Doctor(args) => doctor::run(&args),
         Command::Enroll(args) => enroll::run(&args),
         Command::Persons(args) => persons::run(&args),
+        Command::Key(args) => key::run(&args),
+        Command::Fsck(args) => fsck::run(&args),
+        Command::Backup(args) => backup::run(&args),
+        Command::Export(args) => transfer::export(&args),
+        Command::Import(args) => transfer::import(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Identify(args) => identify::run(&args),
         Command::Cluster(args) => cluster::run(&args),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::daemon::GLANCE_MS;
 use super::exit::Failure;
-use super::gallery::store_failure;
+use super::gallery::{open_configured, store_failure};
 use super::terms::Terms;
 use crate::clock::WallTime;
 use crate::config::{self, Metric};
@@ -82,7 +82,7 @@ impl PeopleWatch {
         embedder: &OrtEmbedder,
         terms: Terms,
     ) -> Result<Self, Failure> {
-        let store = Store::open(&settings.folder).map_err(store_failure)?;
+        let store = open_configured(settings).map_err(store_failure)?;
         let metric = metric(embedder);
         let (model, dimension) = (embedder.digest(), embedder.spec().dimension);
         let glances_per_check =

@@ -227,7 +227,7 @@ fn remove(args: &Args, store: &Store, name: &PersonId, yes: bool) -> Outcome {
             return Err(Failure::new(Exit::No, format!("{name} was not removed")));
         }
     }
-    let person = store.remove(name).map_err(store_failure)?;
+    let person = store.remove(name).map_err(store_failure)?.person;
     done(args, &person, &format!("{name} was removed\n"))
 }
 

@@ -94,6 +94,8 @@ fn settings(args: &Args) -> Result<Config, Failure> {
     }
     if let Some(folder) = &args.gallery {
         config.gallery.folder.clone_from(folder);
+        // The key of the settings is that of their folder.
+        config.gallery.key = None;
     }
     if let Some(path) = &args.events {
         config.events.log = Some(path.clone());

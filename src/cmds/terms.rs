@@ -1,6 +1,5 @@
 //! What the settings come to: who is verified when, and how often that goes wrong.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -272,10 +271,10 @@ pub fn embedder_of(config: &Config) -> Result<config::Manifest, Failure> {
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn enrolled(folder: &Path) -> Result<Option<usize>, Failure> {
-    if !folder.exists() {
+pub fn enrolled(gallery: &config::Gallery) -> Result<Option<usize>, Failure> {
+    if !gallery.folder.exists() {
         return Ok(None);
     }
-    let store = crate::store::Store::open(folder).map_err(super::gallery::store_failure)?;
+    let store = super::gallery::open_configured(gallery).map_err(super::gallery::store_failure)?;
     Ok(Some(store.load().map_err(super::gallery::store_failure)?.people.len()))
 }

@@ -513,13 +513,16 @@ pub enum SeveralFaces {
 pub struct Gallery {
     /// One file a person is in there.
     pub folder: PathBuf,
+    /// The file with the key that they are encrypted with; without it nobody can be read. `null`: beside the folder, called
+    /// as it with `.key` at its end. A name without a folder is a credential of the service.
+    pub key: Option<PathBuf>,
     /// How often the folder is checked for changes.
     pub reload_every_ms: u64,
 }
 
 impl Default for Gallery {
     fn default() -> Self {
-        Self { folder: "/var/lib/facewarden/enrolled".into(), reload_every_ms: 1000 }
+        Self { folder: "/var/lib/facewarden/enrolled".into(), key: None, reload_every_ms: 1000 }
     }
 }
 

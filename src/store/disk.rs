@@ -12,14 +12,7 @@ use rustix::fs::{CWD, OFlags, RenameFlags};
 pub(super) trait Disk: Send + Sync + std::fmt::Debug {
     /// A new, empty file that only its owner can read; an error if there is one of that name.
     fn create(&self, path: &Path) -> io::Result<File> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(no_follow())
-            .open(path)?;
-        give_to_owner_of_folder(&file, path)?;
-        Ok(file)
+        OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(no_follow()).open(path)
     }
 
     /// All bytes into the file.
@@ -64,9 +57,14 @@ pub(super) fn no_follow() -> i32 {
     OFlags::NOFOLLOW.bits().cast_signed()
 }
 
-/// When root enrols somebody for a daemon with a user of its own, the daemon must be able to read the file.
-pub(super) fn give_to_owner_of_folder(file: &File, path: &Path) -> io::Result<()> {
-    let Some(folder) = path.parent() else { return Ok(()) };
+/// A pipe of that name would be waited on for ever.
+pub(super) fn no_waiting() -> i32 {
+    OFlags::NONBLOCK.bits().cast_signed()
+}
+
+/// When root enrols somebody for a daemon with a user of its own, the daemon must be able to read the file: it is given
+/// to the user whose folder this is.
+pub(super) fn give_to_owner_of(file: &File, folder: &Path) -> io::Result<()> {
     let (folder, own) = (fs::metadata(folder)?, file.metadata()?);
     if rustix::process::geteuid().is_root() && folder.uid() != own.uid() {
         std::os::unix::fs::fchown(file, Some(folder.uid()), Some(folder.gid()))?;
@@ -75,17 +73,17 @@ pub(super) fn give_to_owner_of_folder(file: &File, path: &Path) -> io::Result<()
 }
 
 /// Makes `path` hold exactly `bytes`: after an error, and after a crash at any point, it holds what it held
-/// before or all of the new bytes. `temporary` is in the same folder.
+/// before or all of the new bytes. `temporary` is in the same folder. The file is given to whom `owned_as` belongs.
 pub(super) fn write_whole(
     disk: &dyn Disk,
-    temporary: &Path,
-    path: &Path,
+    (temporary, path): (&Path, &Path),
+    owned_as: &Path,
     bytes: &[u8],
 ) -> Result<(), (&'static str, io::Error)> {
     let mut file = disk.create(temporary).map_err(|error| ("create a file for", error))?;
-    let written = disk
-        .write(&mut file, temporary, bytes)
-        .map_err(|error| ("write", error))
+    let written = give_to_owner_of(&file, owned_as)
+        .map_err(|error| ("hand over", error))
+        .and_then(|()| disk.write(&mut file, temporary, bytes).map_err(|error| ("write", error)))
         .and_then(|()| disk.sync(&file, temporary).map_err(|error| ("write", error)))
         .and_then(|()| disk.replace(temporary, path).map_err(|error| ("replace", error)));
     if written.is_err() {

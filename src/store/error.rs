@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::format::{MAX_FILE_BYTES, VERSION};
+use super::key::{KeyError, KeyId};
 use super::person::RecordId;
 use super::record::FileProblem;
 use crate::domain::PersonId;
@@ -12,14 +12,19 @@ use crate::domain::PersonId;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FormatError {
     /// Shorter than the shortest file there can be.
-    #[error("it has {0} bytes, too few for a person's file")]
+    #[error("it has {0} bytes, too few for a file of its kind")]
     TooShort(usize),
     /// Longer than any file may be.
-    #[error("it has {0} bytes; a person's file has at most {MAX_FILE_BYTES}")]
-    TooLarge(u64),
+    #[error("it has {is} bytes; a file of its kind has at most {most}")]
+    TooLarge {
+        /// The length it has.
+        is: u64,
+        /// The longest that is possible.
+        most: usize,
+    },
     /// The first bytes are wrong.
-    #[error("it does not begin as a person's file does")]
-    NotAPersonFile,
+    #[error("it does not begin as a file of its kind does")]
+    WrongStart,
     /// The length that the file states is not the length it has: it was cut off, or something was appended.
     #[error("it has {is} bytes and says that it has {says}")]
     WrongLength {
@@ -33,9 +38,26 @@ pub enum FormatError {
     Checksum,
     /// Whole, and of a later format.
     #[error(
-        "a newer program wrote it (format {0}; this program reads up to format {VERSION}): use that program"
+        "a newer program wrote it (format {is}; this program reads up to format {known}): use that program"
     )]
-    Newer(u16),
+    Newer {
+        /// Its format.
+        is: u16,
+        /// The newest that this program reads.
+        known: u16,
+    },
+    /// Whole, and from before files were encrypted; or somebody put a file of that kind there.
+    #[error("it is not encrypted (format {0})")]
+    NotEncrypted(u16),
+    /// Whole, and encrypted with another key than those at hand.
+    #[error("it is encrypted with the key {0}, which is not at hand")]
+    OtherKey(KeyId),
+    /// Whole, and not made by anybody who has the key.
+    #[error("whoever wrote it did not have the key that it names")]
+    Forged,
+    /// Nothing can be encrypted.
+    #[error("the system gives no random numbers: {0}")]
+    NoRandom(String),
     /// Whole, and it says something impossible.
     #[error("its {field} cannot be: {why}")]
     Invalid {
@@ -80,6 +102,38 @@ pub enum StoreError {
         folder: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// There is something to read, or to write, and no key for it.
+    #[error("{0}")]
+    Key(#[from] KeyError),
+    /// The folder holds people, and the key is gone. A new one is never made beside them.
+    #[error("the gallery {} holds people, and there is no key to read them with: put the key file back at {}, or name it with --key or gallery.key", .folder.display(), .key.display())]
+    KeyGone {
+        /// The gallery.
+        folder: PathBuf,
+        /// Where the key was looked for.
+        key: PathBuf,
+    },
+    /// There is a key, and none of the people there can be read with it.
+    #[error("the key {} ({id}) is not the one of the gallery {}: put the right one back, or name it with --key or gallery.key", .key.display(), .folder.display())]
+    WrongKey {
+        /// The gallery.
+        folder: PathBuf,
+        /// The key file.
+        key: PathBuf,
+        /// What the key in it is called.
+        id: KeyId,
+    },
+    /// A photo that a template was made of is not there any more.
+    #[error("the photo {0} is not there")]
+    NoSuchPhoto(RecordId),
+    /// A photo that is there cannot be used.
+    #[error("the photo {file_name} cannot be used: {problem}")]
+    BadPhoto {
+        /// Its file.
+        file_name: String,
+        /// What is wrong.
+        problem: FormatError,
     },
     /// Another program changes the gallery and did not finish in time.
     #[error("another program is changing the gallery in {}: try again when it is done", .0.display())]

@@ -123,7 +123,7 @@ fn time(seconds: i64) -> WallTime {
 
 fn template(first: f32) -> Template {
     let embedding = Embedding::new(ModelDigest([7; 32]), vec![first, 1.0, 0.5]).unwrap();
-    Template { embedding, source: Some("test".into()), quality: 0.5, added: time(0) }
+    Template { source: Some("test".into()), ..Template::new(embedding, 0.5, time(0)) }
 }
 
 /// Anna and Bert.

@@ -1,5 +1,6 @@
 //! The folder of the gallery: who may read it, what is in it, and the lock of the writers.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io;
@@ -13,7 +14,7 @@ use rustix::io::Errno;
 
 use super::disk;
 use super::error::StoreError;
-use super::person::{EXTENSION, RecordId};
+use super::person::{EXTENSION, PHOTO_EXTENSION, RecordId};
 
 /// Where damaged files are moved to, inside the folder.
 pub(super) const QUARANTINE: &str = "quarantine";
@@ -44,15 +45,23 @@ impl Stamp {
     }
 }
 
-/// The state of the whole folder: equal as long as no file was added, removed, replaced or changed. Costs one
-/// `stat` a person and reads no file.
+/// The state of the whole folder and its key: equal as long as no file was added, removed, replaced or changed. Costs
+/// one `stat` a person and reads no file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Fingerprint(Vec<(OsString, Stamp)>);
+pub struct Fingerprint {
+    files: Vec<(OsString, Stamp)>,
+    key: Option<Stamp>,
+}
 
 impl Fingerprint {
     /// The names of the person files, in order.
     pub(super) fn names(&self) -> impl Iterator<Item = &OsString> {
-        self.0.iter().map(|(name, _)| name)
+        self.files.iter().map(|(name, _)| name)
+    }
+
+    /// Whether there is no person file at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
     }
 }
 
@@ -87,8 +96,8 @@ pub(super) fn create(folder: &Path) -> Result<(), StoreError> {
     })
 }
 
-/// Looks at every person file.
-pub(super) fn fingerprint(folder: &Path) -> Result<Fingerprint, StoreError> {
+/// Looks at every person file. `key` is the state of the key file.
+pub(super) fn fingerprint(folder: &Path, key: Option<Stamp>) -> Result<Fingerprint, StoreError> {
     check(folder)?;
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
@@ -105,32 +114,57 @@ pub(super) fn fingerprint(folder: &Path) -> Result<Fingerprint, StoreError> {
         }
     }
     found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    Ok(Fingerprint(found))
+    Ok(Fingerprint { files: found, key })
 }
 
 fn is_person_file(name: &[u8]) -> bool {
     name.ends_with(EXTENSION.as_bytes()) && !name.starts_with(b".")
 }
 
-/// The file that a person's file is written as before it takes its place.
-pub(super) fn temporary(folder: &Path, id: RecordId) -> PathBuf {
-    folder.join(format!(".{}{TEMPORARY_EXTENSION}", id.file_name()))
+/// The file that the file of that name is written as before it takes its place.
+pub(super) fn temporary(folder: &Path, file_name: &str) -> PathBuf {
+    folder.join(format!(".{file_name}{TEMPORARY_EXTENSION}"))
 }
 
-/// Removes what a writer left that was killed. Only while holding the lock.
-pub(super) fn remove_leftovers(folder: &Path) -> Result<(), StoreError> {
+/// The photos that are kept.
+pub(super) fn photos(folder: &Path) -> Result<BTreeSet<RecordId>, StoreError> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
+        let name = entry.map_err(io_error("list", folder))?.file_name();
+        found.extend(
+            name.to_str().and_then(|name| name.strip_suffix(PHOTO_EXTENSION)).and_then(RecordId::parse),
+        );
+    }
+    Ok(found)
+}
+
+/// What writers left that were killed.
+pub(super) fn leftovers(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
         let entry = entry.map_err(io_error("list", folder))?;
         let name = entry.file_name();
         let ours = name
             .to_str()
             .and_then(|name| name.strip_prefix('.')?.strip_suffix(TEMPORARY_EXTENSION))
-            .is_some_and(|name| RecordId::from_file_name(name.as_ref()).is_some());
+            .is_some_and(|name| RecordId::from_file_name(name.as_ref()).is_some() || is_photo(name));
         if ours {
-            fs::remove_file(entry.path()).map_err(io_error("remove the leftover", &entry.path()))?;
+            found.push(entry.path());
         }
     }
+    Ok(found)
+}
+
+/// Removes what a writer left that was killed. Only while holding the lock.
+pub(super) fn remove_leftovers(folder: &Path) -> Result<(), StoreError> {
+    for path in leftovers(folder)? {
+        fs::remove_file(&path).map_err(io_error("remove the leftover", &path))?;
+    }
     Ok(())
+}
+
+fn is_photo(name: &str) -> bool {
+    name.strip_suffix(PHOTO_EXTENSION).is_some_and(|id| RecordId::parse(id).is_some())
 }
 
 /// Held while the gallery is changed. The system lets go of it even when the process is killed.
@@ -152,7 +186,7 @@ impl WriteLock {
             .custom_flags(disk::no_follow())
             .open(&path)
             .map_err(io_error("open the lock file", &path))?;
-        disk::give_to_owner_of_folder(&file, &path).map_err(io_error("hand over the lock file", &path))?;
+        disk::give_to_owner_of(&file, folder).map_err(io_error("hand over the lock file", &path))?;
         for attempt in 1..=LOCK_ATTEMPTS {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Self { _file: file }),

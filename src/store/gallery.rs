@@ -1,18 +1,19 @@
 //! The gallery: load it, add to it, take from it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::disk::{self, Disk, SystemDisk};
+use super::changes::{Changes, Removed};
+use super::disk::{Disk, SystemDisk};
 use super::error::StoreError;
 use super::folder::{self, Fingerprint, QUARANTINE, WriteLock, io_error};
-use super::format::encode;
-use super::person::{Person, RecordId, Template, to_millisecond};
+use super::key::{KeyError, KeyPlace, KeyRing};
+use super::person::{Person, RecordId, Template};
 use super::record::{self, Content, FileProblem, RefusedFile};
 use crate::clock::WallTime;
-use crate::domain::{GroupId, PersonId};
+use crate::domain::{GroupId, Particulars, PersonId};
 
 /// While files keep changing under the reader, it starts again so often. Each file is whole all the same, and
 /// the fingerprint handed out is from before, so that the next look finds what was missed.
@@ -24,8 +25,9 @@ const MAX_SAME_NAME: u32 = 1000;
 /// any number of processes.
 #[derive(Debug)]
 pub struct Store {
-    folder: PathBuf,
-    disk: Box<dyn Disk>,
+    pub(super) folder: PathBuf,
+    pub(super) key: KeyPlace,
+    pub(super) disk: Box<dyn Disk>,
 }
 
 /// What is in a gallery.
@@ -62,7 +64,20 @@ impl Store {
 
     pub(super) fn open_on(folder: PathBuf, disk: Box<dyn Disk>) -> Result<Self, StoreError> {
         folder::check(&folder)?;
-        Ok(Self { folder, disk })
+        Ok(Self { key: KeyPlace::beside(&folder), folder, disk })
+    }
+
+    /// The same gallery with its key elsewhere than beside the folder.
+    #[must_use]
+    pub fn with_key(mut self, key: KeyPlace) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// Where the key is.
+    #[must_use]
+    pub fn key(&self) -> &KeyPlace {
+        &self.key
     }
 
     /// Where it is.
@@ -76,13 +91,13 @@ impl Store {
     /// # Errors
     /// If the folder cannot be looked at, or can be read by others by now.
     pub fn fingerprint(&self) -> Result<Fingerprint, StoreError> {
-        folder::fingerprint(&self.folder)
+        folder::fingerprint(&self.folder, self.key.stamp())
     }
 
     /// Reads everybody. Changes nothing and needs no lock.
     ///
     /// # Errors
-    /// If the folder as a whole cannot be read. A single bad file is in [`Loaded::refused`] instead.
+    /// If the folder as a whole, or its key, cannot be read. A single bad file is in [`Loaded::refused`] instead.
     pub fn load(&self) -> Result<Loaded, StoreError> {
         let mut before = self.fingerprint()?;
         let mut attempt = 1;
@@ -121,58 +136,57 @@ impl Store {
         take_named(self.load()?, name)
     }
 
+    /// Holds the gallery for changes: other writers wait, readers do not notice.
+    ///
+    /// # Errors
+    /// If a file that cannot be read might hold any name; if another writer holds the lock for seconds; if there are
+    /// people and no key; or as [`Store::load`].
+    pub fn begin(&self) -> Result<Changes<'_>, StoreError> {
+        Changes::begin(self)
+    }
+
     /// Adds templates to the person of that name, who is created if there is none.
     ///
     /// # Errors
-    /// If the templates are none, too many, or of unequal length for one model; if the name is claimed by
-    /// several files, or might be by one that cannot be read; if another writer holds the lock for seconds; or
-    /// if the disk fails. Then the gallery is as it was.
+    /// As [`Store::begin`] and [`Changes::enrol`]. Then the gallery is as it was.
     pub fn enrol(
         &self,
         name: &PersonId,
         templates: Vec<Template>,
         now: WallTime,
     ) -> Result<Person, StoreError> {
-        let now = to_millisecond(now);
-        let (_lock, loaded) = self.begin_change()?;
-        let mut person = match take_named(loaded, name) {
-            Ok(person) => person,
-            Err(StoreError::NoSuchPerson(_)) => Person {
-                id: RecordId::new(now),
-                name: name.clone(),
-                groups: Vec::new(),
-                created: now,
-                changed: now,
-                templates: Vec::new(),
-            },
-            Err(error) => return Err(error),
-        };
-        let added = templates.into_iter().map(|t| Template { added: to_millisecond(t.added), ..t });
-        person.templates.extend(added);
-        person.changed = now;
-        self.write(&person)?;
-        Ok(person)
+        self.begin()?.enrol(name, templates, now)
     }
 
     /// Puts somebody into these groups, and takes them out of those.
     ///
     /// # Errors
-    /// If there is nobody of that name, they would be in too many groups, or as [`Store::enrol`].
+    /// As [`Store::begin`] and [`Changes::change`].
     pub fn regroup(
         &self,
         name: &PersonId,
         (into, out_of): (&[GroupId], &[GroupId]),
         now: WallTime,
     ) -> Result<Person, StoreError> {
-        let (_lock, loaded) = self.begin_change()?;
-        let mut person = take_named(loaded, name)?;
-        let mut groups: BTreeSet<GroupId> = std::mem::take(&mut person.groups).into_iter().collect();
-        groups.extend(into.iter().cloned());
-        groups.retain(|group| !out_of.contains(group));
-        person.groups = groups.into_iter().collect();
-        person.changed = to_millisecond(now);
-        self.write(&person)?;
-        Ok(person)
+        self.begin()?.change(name, now, |person| {
+            person.groups.extend(into.iter().cloned());
+            person.groups.retain(|group| !out_of.contains(group));
+            person.groups.sort_unstable();
+            person.groups.dedup();
+        })
+    }
+
+    /// Changes what is known of somebody beside name, groups and templates.
+    ///
+    /// # Errors
+    /// As [`Store::begin`] and [`Changes::change`].
+    pub fn describe(
+        &self,
+        name: &PersonId,
+        change: impl FnOnce(&mut Particulars),
+        now: WallTime,
+    ) -> Result<Person, StoreError> {
+        self.begin()?.change(name, now, |person| change(&mut person.particulars))
     }
 
     /// Gives somebody another name. The file keeps its own.
@@ -180,10 +194,7 @@ impl Store {
     /// # Errors
     /// If there is nobody of the old name, somebody of the new one, or as [`Store::enrol`].
     pub fn rename(&self, from: &PersonId, to: &PersonId, now: WallTime) -> Result<Person, StoreError> {
-        let (_lock, loaded) = self.begin_change()?;
-        ensure_free(&loaded, to)?;
-        let person = take_named(loaded, from)?;
-        self.write_renamed(person, to, now)
+        self.begin()?.rename(from, to, now)
     }
 
     /// Gives the person in one file another name: the way to settle that two files claim one.
@@ -191,25 +202,21 @@ impl Store {
     /// # Errors
     /// If there is no such file, it cannot be read, somebody has the new name, or as [`Store::enrol`].
     pub fn rename_record(&self, id: RecordId, to: &PersonId, now: WallTime) -> Result<Person, StoreError> {
-        let (_lock, loaded) = self.begin_change()?;
-        ensure_free(&loaded, to)?;
-        match self.read_one(id.file_name().as_ref())? {
-            Content::Person(person) => self.write_renamed(*person, to, now),
-            Content::Refused(problem) => Err(StoreError::Blocked { file_name: id.file_name(), problem }),
-            Content::Gone => Err(StoreError::NoSuchRecord(id)),
-        }
+        self.begin()?.rename_record(id, to, now)
     }
 
-    /// Removes a person: the file is deleted. Gives back whom it was.
+    /// Removes a person: the file is deleted, and with it the photos that were kept. Gives back whom it was.
     ///
     /// # Errors
     /// If there is nobody of that name, several files claim it, or the disk fails. Files that others can read,
     /// or that cannot be read, do not stand in the way of a removal.
-    pub fn remove(&self, name: &PersonId) -> Result<Person, StoreError> {
+    pub fn remove(&self, name: &PersonId) -> Result<Removed, StoreError> {
         let (_lock, loaded) = self.lock_and_load()?;
         let person = take_named(loaded, name)?;
+        let bytes = self.bytes_of(person.id)?;
+        let photos = self.delete_photos(&person)?;
         self.delete(person.id)?;
-        Ok(person)
+        Ok(Removed::of(person, photos, &bytes))
     }
 
     /// Removes one file, whatever is in it.
@@ -219,40 +226,31 @@ impl Store {
     pub fn remove_record(&self, id: RecordId) -> Result<(), StoreError> {
         let _lock = WriteLock::take(&self.folder)?;
         folder::remove_leftovers(&self.folder)?;
+        if let Content::Person(person) = self.read_one(id.file_name().as_ref(), self.keys()?.as_ref())? {
+            self.delete_photos(&person)?;
+        }
         self.delete(id)
     }
 
-    fn lock_and_load(&self) -> Result<(WriteLock, Loaded), StoreError> {
+    pub(super) fn lock_and_load(&self) -> Result<(WriteLock, Loaded), StoreError> {
         let lock = WriteLock::take(&self.folder)?;
         folder::remove_leftovers(&self.folder)?;
         let loaded = self.load()?;
         Ok((lock, loaded))
     }
 
-    /// For changes that could give a name away twice: none is made beside a file that may hold any name.
-    fn begin_change(&self) -> Result<(WriteLock, Loaded), StoreError> {
-        let (lock, loaded) = self.lock_and_load()?;
-        match loaded.refused.iter().find(|file| file.problem.blocks_changes()) {
-            None => Ok((lock, loaded)),
-            Some(RefusedFile { file_name, problem, .. }) => {
-                Err(StoreError::Blocked { file_name: file_name.clone(), problem: problem.clone() })
-            }
+    /// The keys; `None` where there is no key file.
+    pub(super) fn keys(&self) -> Result<Option<KeyRing>, StoreError> {
+        match self.key.read() {
+            Ok(keys) => Ok(Some(keys)),
+            Err(KeyError::Missing(_)) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
-    fn write_renamed(&self, person: Person, to: &PersonId, now: WallTime) -> Result<Person, StoreError> {
-        let renamed = Person { name: to.clone(), changed: to_millisecond(now), ..person };
-        self.write(&renamed)?;
-        Ok(renamed)
-    }
-
-    fn write(&self, person: &Person) -> Result<(), StoreError> {
-        let bytes =
-            encode(person).map_err(|source| StoreError::Unstorable { name: person.name.clone(), source })?;
-        let path = self.folder.join(person.id.file_name());
-        disk::write_whole(&*self.disk, &folder::temporary(&self.folder, person.id), &path, &bytes)
-            .map_err(|(doing, source)| StoreError::Io { doing, path, source })?;
-        self.make_durable(&self.folder)
+    fn bytes_of(&self, id: RecordId) -> Result<Vec<u8>, StoreError> {
+        let path = self.folder.join(id.file_name());
+        std::fs::read(&path).map_err(io_error("read", &path))
     }
 
     fn delete(&self, id: RecordId) -> Result<(), StoreError> {
@@ -264,21 +262,29 @@ impl Store {
         }
     }
 
-    fn make_durable(&self, folder: &Path) -> Result<(), StoreError> {
+    pub(super) fn make_durable(&self, folder: &Path) -> Result<(), StoreError> {
         self.disk
             .sync_folder(folder)
             .map_err(|source| StoreError::NotDurable { folder: folder.to_owned(), source })
     }
 
-    fn read_one(&self, file_name: &OsStr) -> Result<Content, StoreError> {
+    pub(super) fn read_one(&self, file_name: &OsStr, keys: Option<&KeyRing>) -> Result<Content, StoreError> {
         let path = self.folder.join(file_name);
-        record::read(&path).map_err(io_error("read", &path))
+        record::read(&path, keys).map_err(io_error("read", &path))
     }
 
     fn read_all(&self, fingerprint: Fingerprint) -> Result<Loaded, StoreError> {
+        let keys = self.keys()?;
         let (mut people, mut refused) = (Vec::new(), Vec::new());
         for name in fingerprint.names() {
-            match self.read_one(name)? {
+            match self.read_one(name, keys.as_ref())? {
+                // There were people, and whoever took the key away must not be taken for having removed them.
+                Content::Refused(FileProblem::OtherKey(_)) if keys.is_none() => {
+                    return Err(StoreError::KeyGone {
+                        folder: self.folder.clone(),
+                        key: self.key.path().to_owned(),
+                    });
+                }
                 Content::Person(person) => people.push(*person),
                 Content::Refused(problem) => refused.push(RefusedFile {
                     file_name: name.to_string_lossy().into_owned(),
@@ -288,6 +294,14 @@ impl Store {
                 Content::Gone => {}
             }
         }
+        if let Some(keys) = &keys
+            && people.is_empty()
+            && !refused.is_empty()
+            && refused.iter().all(|file| matches!(file.problem, FileProblem::OtherKey(_)))
+        {
+            let (folder, key) = (self.folder.clone(), self.key.path().to_owned());
+            return Err(StoreError::WrongKey { folder, key, id: keys.current.id() });
+        }
         let people = set_duplicates_aside(people, &mut refused);
         refused.sort_by(|a, b| a.file_name.cmp(&b.file_name));
         Ok(Loaded { people, refused, fingerprint })
@@ -295,12 +309,13 @@ impl Store {
 
     fn quarantine(&self, refused: &mut [RefusedFile]) -> Result<(), StoreError> {
         let _lock = WriteLock::take(&self.folder)?;
+        let keys = self.keys()?;
         let aside = self.folder.join(QUARANTINE);
         folder::create(&aside)?;
         let mut result = Ok(());
         for file in refused.iter_mut().filter(|file| file.problem.is_damage()) {
             // Looked at again under the lock: a writer may have replaced it with a good one.
-            match self.read_one(file.file_name.as_ref())? {
+            match self.read_one(file.file_name.as_ref(), keys.as_ref())? {
                 Content::Refused(problem) if problem.is_damage() => {}
                 _ => continue,
             }
@@ -357,7 +372,7 @@ fn set_duplicates_aside(people: Vec<Person>, refused: &mut Vec<RefusedFile>) -> 
 }
 
 /// The files that claim a name in vain.
-fn claimants(loaded: &Loaded, wanted: &PersonId) -> Vec<RecordId> {
+pub(super) fn claimants(loaded: &Loaded, wanted: &PersonId) -> Vec<RecordId> {
     let claims = |file: &RefusedFile| match &file.problem {
         FileProblem::DuplicateName { name, .. } if name == wanted => {
             RecordId::from_file_name(file.file_name.as_ref())
@@ -367,14 +382,14 @@ fn claimants(loaded: &Loaded, wanted: &PersonId) -> Vec<RecordId> {
     loaded.refused.iter().filter_map(claims).collect()
 }
 
-fn ensure_free(loaded: &Loaded, name: &PersonId) -> Result<(), StoreError> {
+pub(super) fn ensure_free(loaded: &Loaded, name: &PersonId) -> Result<(), StoreError> {
     if loaded.people.iter().any(|person| person.name == *name) || !claimants(loaded, name).is_empty() {
         return Err(StoreError::NameTaken(name.clone()));
     }
     Ok(())
 }
 
-fn take_named(mut loaded: Loaded, name: &PersonId) -> Result<Person, StoreError> {
+pub(super) fn take_named(mut loaded: Loaded, name: &PersonId) -> Result<Person, StoreError> {
     if let Some(at) = loaded.people.iter().position(|person| person.name == *name) {
         return Ok(loaded.people.swap_remove(at));
     }

@@ -7,13 +7,13 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::disk;
 use super::error::FormatError;
 use super::folder::Stamp;
 use super::format::{MAX_FILE_BYTES, decode};
+use super::key::{KeyId, KeyRing};
 use super::person::{Person, RecordId};
 use crate::domain::PersonId;
 
@@ -36,6 +36,16 @@ pub enum FileProblem {
     /// Written by a later version of the program; nothing is wrong with it.
     #[error("a newer program wrote it (format {0}): use that program, this one cannot read it")]
     Newer(u16),
+    /// Anybody could have written it: it is not encrypted.
+    #[error(
+        "it is not encrypted (format {0}), so anybody may have written it: if it is from an earlier version of this program, run `facewarden key adopt`"
+    )]
+    NotEncrypted(u16),
+    /// Nothing is wrong with it, and the key for it is not here.
+    #[error(
+        "it is encrypted with the key {0}, which is not here: put that key back, or remove the file by its id"
+    )]
+    OtherKey(KeyId),
     /// Others can read biometric data.
     #[error("others can get at it (mode {mode:03o}): run chmod 600 {}", .path.display())]
     Permissions {
@@ -67,7 +77,14 @@ impl FileProblem {
 
     /// True if the file may be good and hold any name, so that nothing may be added beside it.
     pub(super) fn blocks_changes(&self) -> bool {
-        matches!(self, Self::Newer(_) | Self::Permissions { .. } | Self::Unreadable(_))
+        match self {
+            Self::Newer(_)
+            | Self::NotEncrypted(_)
+            | Self::OtherKey(_)
+            | Self::Permissions { .. }
+            | Self::Unreadable(_) => true,
+            Self::Damaged(_) | Self::NotAFile | Self::WrongName(_) | Self::DuplicateName { .. } => false,
+        }
     }
 }
 
@@ -107,10 +124,10 @@ pub(super) enum Content {
 ///
 /// # Errors
 /// When the system cannot do it now (out of memory, too many open files): that says nothing about the file.
-pub(super) fn read(path: &Path) -> io::Result<Content> {
+pub(super) fn read(path: &Path, keys: Option<&KeyRing>) -> io::Result<Content> {
     let mut attempt = 1;
     loop {
-        let (result, steady) = read_once(path)?;
+        let (result, steady) = read_once(path, keys)?;
         let done = steady && !matches!(result, Content::Refused(FileProblem::Damaged(_)));
         if done || attempt == ATTEMPTS {
             return Ok(result);
@@ -121,10 +138,10 @@ pub(super) fn read(path: &Path) -> io::Result<Content> {
 }
 
 /// Reads once; the flag is false if the file changed meanwhile.
-fn read_once(path: &Path) -> io::Result<(Content, bool)> {
+fn read_once(path: &Path, keys: Option<&KeyRing>) -> io::Result<(Content, bool)> {
     let refused = |problem| Ok((Content::Refused(problem), true));
     // Without NONBLOCK, a pipe of that name would be waited on for ever.
-    let flags = disk::no_follow() | OFlags::NONBLOCK.bits().cast_signed();
+    let flags = disk::no_follow() | disk::no_waiting();
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
         Err(error) => match Errno::from_io_error(&error) {
@@ -145,7 +162,10 @@ fn read_once(path: &Path) -> io::Result<(Content, bool)> {
         return refused(FileProblem::Permissions { path: path.to_owned(), mode });
     }
     if metadata.len() > MAX_FILE_BYTES as u64 {
-        return refused(FileProblem::Damaged(FormatError::TooLarge(metadata.len())));
+        return refused(FileProblem::Damaged(FormatError::TooLarge {
+            is: metadata.len(),
+            most: MAX_FILE_BYTES,
+        }));
     }
     let bytes = match read_bytes(&file) {
         Ok(bytes) => bytes,
@@ -155,7 +175,7 @@ fn read_once(path: &Path) -> io::Result<(Content, bool)> {
         Err(error) => return Err(error),
     };
     let steady = Stamp::of(&metadata) == Stamp::of(&file.metadata()?);
-    Ok((understand(path, &bytes), steady))
+    Ok((understand(path, &bytes, keys), steady))
 }
 
 fn read_bytes(file: &File) -> io::Result<Vec<u8>> {
@@ -165,13 +185,15 @@ fn read_bytes(file: &File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn understand(path: &Path, bytes: &[u8]) -> Content {
-    match decode(bytes) {
+fn understand(path: &Path, bytes: &[u8], keys: Option<&KeyRing>) -> Content {
+    match decode(bytes, keys) {
         Ok(person) if path.file_name().and_then(RecordId::from_file_name) == Some(person.id) => {
             Content::Person(Box::new(person))
         }
         Ok(person) => Content::Refused(FileProblem::WrongName(person.id)),
-        Err(FormatError::Newer(version)) => Content::Refused(FileProblem::Newer(version)),
+        Err(FormatError::Newer { is, .. }) => Content::Refused(FileProblem::Newer(is)),
+        Err(FormatError::NotEncrypted(version)) => Content::Refused(FileProblem::NotEncrypted(version)),
+        Err(FormatError::OtherKey(key)) => Content::Refused(FileProblem::OtherKey(key)),
         Err(error) => Content::Refused(FileProblem::Damaged(error)),
     }
 }

@@ -216,9 +216,9 @@ pub fn save_self_test(path: &Path, camera: &CameraId, test: SelfTest) -> Result<
     // Left by a process of this number that was killed; mostly there is none.
     drop(fs::remove_file(&temporary));
     let disk = SystemDisk;
-    write_whole(&disk, &temporary, path, &bytes).map_err(failed)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    disk.sync_folder(folder.unwrap_or(Path::new("."))).map_err(|error| failed(("write", error)))
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    write_whole(&disk, (&temporary, path), folder, &bytes).map_err(failed)?;
+    disk.sync_folder(folder).map_err(|error| failed(("write", error)))
 }
 
 fn parse(bytes: &[u8], path: &Path) -> Result<SelfTests, SelfTestError> {

@@ -110,7 +110,7 @@ impl Rig {
     }
 
     fn enrol(&self, name: &str, embedding: Embedding) {
-        let template = Template { embedding, source: None, quality: 0.9, added: now() };
+        let template = Template::new(embedding, 0.9, now());
         self.store().enrol(&PersonId::new(name).unwrap(), vec![template], now()).unwrap();
     }
 

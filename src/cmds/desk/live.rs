@@ -1,7 +1,6 @@
 //! Enrolling whoever stands in front of a running camera. The camera's own pipeline finds the faces, and the daemon's
 //! embedder is asked in turn with all cameras.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,8 +13,8 @@ use crate::clock::Clock;
 use crate::cmds::engine::gates;
 use crate::cmds::enroll::{Collection, Conflict, Plan, Portrait, judge, templates};
 use crate::cmds::exit::{Exit, Failure, OrExit};
-use crate::cmds::gallery::store_failure;
-use crate::config::{Config, EmbedderSpec};
+use crate::cmds::gallery::{open_configured, store_failure};
+use crate::config::{self, Config, EmbedderSpec};
 use crate::control::{Answer, Talk, Work};
 use crate::domain::{CameraId, Detection, PersonId, TrackState};
 use crate::inference::Embedder;
@@ -56,8 +55,8 @@ pub(super) fn work(
     config: &Config,
     (embedder, spec): (Box<dyn Embedder>, EmbedderSpec),
 ) -> Work {
-    let (folder, gates) = (config.gallery.folder.clone(), gates(&config.quality));
-    let mut tools = Tools { folder, gates, embedder, spec };
+    let (gallery, gates) = (config.gallery.clone(), gates(&config.quality));
+    let mut tools = Tools { gallery, gates, embedder, spec };
     Box::new(move |talk| {
         sitting.run(&mut tools, talk).unwrap_or_else(|failure| {
             Answer::refused(refusal(failure.exit), format!("{} was not enrolled: {failure}", sitting.person))
@@ -67,7 +66,7 @@ pub(super) fn work(
 
 /// What it is done with.
 struct Tools {
-    folder: PathBuf,
+    gallery: config::Gallery,
     gates: Gates,
     embedder: Box<dyn Embedder>,
     spec: EmbedderSpec,
@@ -76,7 +75,7 @@ struct Tools {
 impl Sitting {
     fn run(&self, tools: &mut Tools, talk: &mut dyn Talk) -> Result<Answer, Failure> {
         // First whether there is somewhere to put it.
-        let store = Store::open(&tools.folder).map_err(store_failure)?;
+        let store = open_configured(&tools.gallery).map_err(store_failure)?;
         let plan =
             Plan { wanted: self.pictures, at_most: self.at_most, at_least: self.at_most.min(AT_LEAST) };
         let mut collection = Collection::new(plan, self.clock.now());

@@ -2,10 +2,11 @@
 
 use super::finding::{Findings, State};
 use super::user::User;
+use crate::cmds::gallery::open_configured;
 use crate::cmds::terms::{Terms, embedder_of};
 use crate::config::Config;
 use crate::domain::ModelDigest;
-use crate::store::{Loaded, Store};
+use crate::store::Loaded;
 
 const CHECK: &str = "gallery";
 
@@ -14,7 +15,7 @@ const CHECK: &str = "gallery";
 pub(super) fn examine(config: &Config, model: Option<ModelDigest>, daemon: Option<&User>) -> Findings {
     let mut found = Findings::default();
     let folder = &config.gallery.folder;
-    let loaded = match Store::open(folder).and_then(|store| store.load()) {
+    let loaded = match open_configured(&config.gallery).and_then(|store| store.load()) {
         Ok(loaded) => loaded,
         Err(error) => {
             found.say(CHECK, State::Fail, format_args!("nobody can be let in: {error}"));

@@ -165,16 +165,13 @@ mod tests {
 
     fn person(name: &str, faces: &[f32]) -> Person {
         let at = WallTime(jiff::Timestamp::UNIX_EPOCH);
-        let template = |d: &f32| Template {
-            embedding: face(*d),
-            source: Some(format!("old{d}")),
-            quality: 0.5,
-            added: at,
-        };
+        let template =
+            |d: &f32| Template { source: Some(format!("old{d}")), ..Template::new(face(*d), 0.5, at) };
         Person {
             id: RecordId::parse("01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap(),
             name: PersonId::new(name).unwrap(),
             groups: Vec::new(),
+            particulars: Default::default(),
             created: at,
             changed: at,
             templates: faces.iter().map(template).collect(),

@@ -294,10 +294,8 @@ pub(super) fn judge(
 /// What is written of what was taken: all that is not there already.
 pub(super) fn templates(portraits: &[Portrait], findings: &Findings, now: WallTime) -> Vec<Template> {
     let template = |portrait: &Portrait| Template {
-        embedding: portrait.embedding.clone(),
         source: Some(short(&portrait.source)),
-        quality: portrait.quality.score,
-        added: now,
+        ..Template::new(portrait.embedding.clone(), portrait.quality.score, now)
     };
     let repeats = portraits.iter().zip(&findings.repeats);
     repeats.filter(|(_, repeats)| repeats.is_none()).map(|(portrait, _)| template(portrait)).collect()

@@ -3,7 +3,7 @@
 mod compare;
 mod source;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crossbeam_channel::Receiver;
 use super::assembly::{self, Lasting, Minds, Models, Surroundings};
 use super::daemon::pipeline_failure;
 use super::exit::{Exit, Failure, OrExit, Outcome};
-use super::gallery::{store_failure, warn_of_refused};
+use super::gallery::{open_configured, store_failure, warn_of_refused};
 use super::{config_failure, people};
 use crate::bundles::{Bundle, BundleError, GalleryIdentity, Manifest};
 use crate::clock::{Clock, SimulatedClock};
@@ -21,7 +21,6 @@ use crate::decision::EvidenceDecider;
 use crate::domain::{Event, EventKind, Reason, ViewFault};
 use crate::matching::{Gallery, SharedGallery};
 use crate::pipeline::{self, Announcer, Seen, Tap, Watching};
-use crate::store::Store;
 use crate::sys::{process, thread};
 use compare::{Comparison, Followed, same_track};
 
@@ -69,7 +68,7 @@ pub fn run(args: &Args) -> Outcome {
         }
         notes.push(difference);
     }
-    let gallery = gallery(&config.gallery.folder, &models, &manifest.gallery, &mut notes)?;
+    let gallery = gallery(&config.gallery, &models, &manifest.gallery, &mut notes)?;
     let replayed = decide_again(&bundle, &config, models, gallery)?;
     if !manifest.is_cut && replayed.as_ref().is_some_and(|replayed| looks(replayed) != looks(&manifest.event))
     {
@@ -167,6 +166,8 @@ fn settings(args: &Args, manifest: &Manifest, notes: &mut Vec<String>) -> Result
     };
     if let Some(folder) = &args.gallery {
         config.gallery.folder.clone_from(folder);
+        // The key of the settings is that of their folder.
+        config.gallery.key = None;
     }
     if config.liveness.mode == LivenessMode::Challenge {
         // The same passive checks, without the challenge.
@@ -201,12 +202,12 @@ fn difference(manifest: &Manifest, models: &Models) -> Option<String> {
 
 /// Today's gallery. Nothing is changed in its folder.
 fn gallery(
-    folder: &Path,
+    settings: &config::Gallery,
     models: &Models,
     then: &GalleryIdentity,
     notes: &mut Vec<String>,
 ) -> Result<Gallery, Failure> {
-    let loaded = Store::open(folder).and_then(|store| store.load()).map_err(store_failure)?;
+    let loaded = open_configured(settings).and_then(|store| store.load()).map_err(store_failure)?;
     warn_of_refused(&loaded);
     let gallery = people::searched(&loaded, &models.embedder);
     let now = crate::domain::ModelDigest(gallery.digest()).to_string();
