@@ -11,6 +11,8 @@ use facewarden::clock::WallTime;
 use facewarden::domain::{Embedding, ModelDigest, PersonId};
 use facewarden::store::{FileProblem, Person, RecordId, Store, StoreError, Template, encode};
 
+mod sealing;
+
 fn name(text: &str) -> PersonId {
     PersonId::new(text).unwrap()
 }
@@ -420,7 +422,8 @@ fn a_full_or_read_only_disk_is_told_and_loses_nothing() {
     assert_eq!(names(&store).len(), enrolled - 1);
 }
 
-/// Runs this very test again as a process of its own that changes the gallery without end, and kills it.
+/// Runs this very test again as a process of its own that changes the gallery and its key without end, and kills it.
+/// `FACEWARDEN_KILLS=10000 cargo nextest run killing_a_writer` says how often; 25 times unless told.
 #[test]
 fn killing_a_writer_at_any_moment_loses_nobody() {
     const CHILD: &str = "FACEWARDEN_TEST_WRITER";
@@ -432,9 +435,19 @@ fn killing_a_writer_at_any_moment_loses_nobody() {
             store.enrol(&name("Guest"), vec![template(0.4)], time(round)).unwrap();
             store.rename(&name("Robert"), &name("Bert"), time(round)).unwrap();
             store.remove(&name("Guest")).unwrap();
+            let mut changes = store.begin().unwrap();
+            let photo = changes.keep_photo(b"a picture", time(round)).unwrap();
+            let seen = Template { photo: Some(photo), ..template(0.6) };
+            changes.enrol(&name("Guest"), vec![seen], time(round)).unwrap();
+            let known = changes.get(&name("Anna")).unwrap().clone();
+            changes.restore(Person { templates: vec![template(0.1)], ..known }).unwrap();
+            drop(changes);
+            store.rotate_key(None).unwrap();
+            store.remove(&name("Guest")).unwrap();
         }
     }
-    for round in 0..25_u64 {
+    let kills: u64 = std::env::var("FACEWARDEN_KILLS").map_or(25, |text| text.parse().unwrap());
+    for round in 0..kills {
         let (_folder, store) = empty();
         enrol(&store, "Anna");
         enrol(&store, "Bert");
@@ -448,7 +461,7 @@ fn killing_a_writer_at_any_moment_loses_nobody() {
         while store.fingerprint().unwrap() == start {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        std::thread::sleep(std::time::Duration::from_micros(round * 777));
+        std::thread::sleep(std::time::Duration::from_micros(round * 777 % 40_000));
         child.kill().unwrap();
         child.wait().unwrap();
         let loaded = store.load_and_quarantine().unwrap();
@@ -457,5 +470,15 @@ fn killing_a_writer_at_any_moment_loses_nobody() {
         assert!(found == ["Anna", "Bert"] || found == ["Anna", "Robert"], "round {round}: {found:?}");
         enrol(&store, "Carla");
         assert_eq!(store.load().unwrap().people.len(), loaded.people.len() + 1);
+        let found = store.repair().unwrap();
+        assert!(
+            found.refused.is_empty() && found.bad_photos.is_empty() && found.stray_photos.is_empty(),
+            "{found:?}"
+        );
+        if found.former_key.is_some() {
+            store.rotate_key(None).unwrap();
+        }
+        assert_eq!(store.inspect().unwrap().people, loaded.people.len() + 1, "round {round}");
     }
+    println!("{kills} kills, 0 lost");
 }
