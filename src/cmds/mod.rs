@@ -28,6 +28,7 @@ pub mod key;
 pub mod liveness_test;
 pub mod log;
 pub mod manual;
+pub mod migrate;
 pub mod passphrase;
 mod people;
 pub mod persons;
@@ -92,6 +93,8 @@ pub enum Command {
     Export(transfer::ExportArgs),
     /// Take people from an archive
     Import(transfer::ImportArgs),
+    /// Make templates of another model, of the photos that were kept
+    Migrate(migrate::Args),
     /// Tell whether two photos show the same person; with more photos, every pair of them
     Compare(compare::Args),
     /// Name the people on pictures, from a folder of known people
@@ -176,6 +179,7 @@ pub fn main() -> Outcome {
         Command::Backup(args) => backup::run(&args),
         Command::Export(args) => transfer::export(&args),
         Command::Import(args) => transfer::import(&args),
+        Command::Migrate(args) => migrate::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Identify(args) => identify::run(&args),
         Command::Cluster(args) => cluster::run(&args),

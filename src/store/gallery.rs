@@ -1,8 +1,9 @@
 //! The gallery: load it, add to it, take from it.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use super::changes::{Changes, Removed};
@@ -18,6 +19,10 @@ use crate::domain::{GroupId, Particulars, PersonId};
 /// While files keep changing under the reader, it starts again so often. Each file is whole all the same, and
 /// the fingerprint handed out is from before, so that the next look finds what was missed.
 const LOAD_ATTEMPTS: u32 = 3;
+/// More threads than this only wait for the disk.
+const MAX_READERS: usize = 8;
+/// Below so many files a thread is not worth its start.
+const LEAST_SHARE: usize = 256;
 /// The most files of one name in the quarantine.
 const MAX_SAME_NAME: u32 = 1000;
 
@@ -276,8 +281,8 @@ impl Store {
     fn read_all(&self, fingerprint: Fingerprint) -> Result<Loaded, StoreError> {
         let keys = self.keys()?;
         let (mut people, mut refused) = (Vec::new(), Vec::new());
-        for name in fingerprint.names() {
-            match self.read_one(name, keys.as_ref())? {
+        for (name, content) in self.read_side_by_side(&fingerprint, keys.as_ref())? {
+            match content {
                 // There were people, and whoever took the key away must not be taken for having removed them.
                 Content::Refused(FileProblem::OtherKey(_)) if keys.is_none() => {
                     return Err(StoreError::KeyGone {
@@ -305,6 +310,31 @@ impl Store {
         let people = set_duplicates_aside(people, &mut refused);
         refused.sort_by(|a, b| a.file_name.cmp(&b.file_name));
         Ok(Loaded { people, refused, fingerprint })
+    }
+
+    /// Reads every file, on several threads where there are many.
+    fn read_side_by_side<'f>(
+        &self,
+        fingerprint: &'f Fingerprint,
+        keys: Option<&KeyRing>,
+    ) -> Result<Vec<(&'f OsString, Content)>, StoreError> {
+        let names: Vec<&OsString> = fingerprint.names().collect();
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_READERS);
+        let share = names.len().div_ceil(threads).max(LEAST_SHARE);
+        let read = |share: &[&'f OsString]| -> Result<Vec<_>, StoreError> {
+            share.iter().map(|name| Ok((*name, self.read_one(name, keys)?))).collect()
+        };
+        if names.len() <= share {
+            return read(&names);
+        }
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = names.chunks(share).map(|share| scope.spawn(|| read(share))).collect();
+            let mut all = Vec::with_capacity(names.len());
+            for reader in readers {
+                all.append(&mut reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            }
+            Ok(all)
+        })
     }
 
     fn quarantine(&self, refused: &mut [RefusedFile]) -> Result<(), StoreError> {

@@ -33,7 +33,8 @@ pub use changes::{Changes, Removed};
 pub use error::{FormatError, StoreError};
 pub use folder::Fingerprint;
 pub use format::{
-    MAX_DIMENSION, MAX_FILE_BYTES, MAX_GROUPS, MAX_SOURCE_BYTES, MAX_TEMPLATES, VERSION, decode, encode,
+    MAX_DIMENSION, MAX_FILE_BYTES, MAX_GROUPS, MAX_SOURCE_BYTES, MAX_TEMPLATES, VERSION, decode,
+    decode_unencrypted, encode, read_inside,
 };
 pub use fsck::Inventory;
 pub use gallery::{Loaded, Store};

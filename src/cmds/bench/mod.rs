@@ -8,6 +8,7 @@ mod parity;
 mod process;
 mod soak;
 mod speed;
+mod store;
 mod view;
 mod visits;
 
@@ -63,6 +64,8 @@ enum Part {
     Visits,
     /// The daemon on a video in real time, ten times over (needs --data and ffmpeg)
     Video,
+    /// Reading a gallery of 100,000 people from the disk. Only when it is asked for: it writes 240 MB
+    Store,
     /// The daemon at ten times the speed of life, for --minutes: whether memory, descriptors and threads stay as they
     /// are, and no event is lost. Only when it is asked for; it alone judges, by the exit code
     Soak,
@@ -114,6 +117,7 @@ pub fn run(args: &Args) -> Outcome {
             (Part::Start, _) => process::start(&pictures),
             (Part::View, data) => view::measure(&args.models, &pictures, data),
             (Part::Events, _) => events::measure(args.minutes),
+            (Part::Store, _) => store::measure(),
             (Part::Soak, _) => soak::measure(&args.models, args.minutes).map(|(measured, is_good)| {
                 exit = if is_good { exit } else { Exit::No };
                 measured
