@@ -317,6 +317,9 @@ pub struct Socket {
     pub max_readers: u32,
     /// A reader that takes nothing for so long, while something waits for it, is dropped.
     pub stall_ms: u64,
+    /// False: only root and the daemon's own user are told how alike, how live and how good a look was; everybody else
+    /// gets the events without these numbers.
+    pub scores: bool,
     /// Which events are offered.
     pub only: Only,
 }
@@ -329,6 +332,7 @@ impl Default for Socket {
             group: None,
             max_readers: 16,
             stall_ms: 10_000,
+            scores: false,
             only: Only::default(),
         }
     }

@@ -524,6 +524,24 @@ impl Event {
         }
     }
 
+    /// The event without how alike anybody is to anybody, how live they are, and how good their pictures were: whoever can
+    /// watch such numbers while they stand at the camera can work their way up to somebody's face.
+    #[must_use]
+    pub fn without_scores(&self) -> Cow<'_, Self> {
+        let mut event = self.clone();
+        match &mut event.kind {
+            EventKind::Verified { detail, .. }
+            | EventKind::Unknown { detail, .. }
+            | EventKind::Rejected { detail, .. }
+            | EventKind::Shadow { detail, .. } => {
+                (detail.similarity, detail.second, detail.liveness) = (None, None, None);
+                detail.looks.clear();
+                Cow::Owned(event)
+            }
+            _ => Cow::Borrowed(self),
+        }
+    }
+
     /// Whether it may open something, at the moment that [`Event::as_of`] was asked about.
     #[must_use]
     pub fn is_grant(&self) -> bool {

@@ -190,7 +190,7 @@ fn read_hex(digits: &str, into: &mut [u8]) -> Option<()> {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// There is no key file.
-    #[error("there is no key at {}: put it back from where it is kept, or name it with --key or gallery.key", .0.display())]
+    #[error("there is no key at {}{}", .0.display(), hint(.0))]
     Missing(PathBuf),
     /// Others can read it.
     #[error("others can get at the key {} (mode {mode:03o}): run chmod 600 {}, and consider it known to them (`facewarden key rotate`)", .path.display(), .path.display())]
@@ -239,6 +239,15 @@ pub enum KeyError {
     },
 }
 
+/// What somebody may have meant who named a file without a folder.
+fn hint(path: &Path) -> &'static str {
+    if path.file_name() == Some(path.as_os_str()) {
+        " (a name without a folder is a credential of the service, and this process was given none: see docs/people.md)"
+    } else {
+        ": put it back from where it is kept, or name it with --key or gallery.key"
+    }
+}
+
 /// Where the key of a gallery is.
 #[derive(Debug, Clone)]
 pub struct KeyPlace {
@@ -283,6 +292,12 @@ impl KeyPlace {
     #[must_use]
     pub fn is_credential(&self) -> bool {
         self.is_credential
+    }
+
+    /// Whether it is named as a credential, and this process was given none.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        !self.is_credential && self.path.file_name() == Some(self.path.as_os_str()) && !self.path.exists()
     }
 
     /// What tells one state of the file from another; `None` if there is none.

@@ -5,7 +5,7 @@
 mod daemon;
 mod enrol;
 mod orders;
-mod rights;
+pub(crate) mod rights;
 mod server;
 
 use std::path::{Path, PathBuf};

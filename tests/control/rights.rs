@@ -16,14 +16,14 @@ const NOBODY: u32 = 65534;
 const GROUP: u32 = 54_321;
 
 /// The program where everybody may run it.
-struct Everywhere {
+pub(crate) struct Everywhere {
     _folder: tempfile::TempDir,
     program: PathBuf,
 }
 
 impl Everywhere {
     /// `None` without root: then it is said, and nothing is tried.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("SKIPPED: only root can ask as another user");
             return None;
@@ -35,15 +35,20 @@ impl Everywhere {
         Some(Self { _folder: folder, program })
     }
 
-    fn ask(&self, socket: &Path, (uid, gid): (u32, u32), args: &[&str]) -> Ran {
+    fn ask(&self, socket: &Path, who: (u32, u32), args: &[&str]) -> Ran {
+        Ran::of(self.command(who).args(["ctl", "--socket", text(socket)]).args(args))
+    }
+
+    /// To be run by somebody else, by numbers.
+    pub(crate) fn command(&self, (uid, gid): (u32, u32)) -> Command {
         let mut command = Command::new(&self.program);
         // Other groups are given up with it.
-        command.args(["ctl", "--socket", text(socket)]).args(args).uid(uid).gid(gid).current_dir("/");
-        Ran::of(&mut command)
+        command.uid(uid).gid(gid).current_dir("/");
+        command
     }
 }
 
-fn open_to_all(folder: &Path) {
+pub(crate) fn open_to_all(folder: &Path) {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
 }
 

@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use facewarden::clock::{Clock, SimulatedClock, SystemClock, WallTime};
 use facewarden::config::{Only, Socket};
-use facewarden::domain::{Event, EventKind, SCHEMA};
+use facewarden::domain::{Event, EventKind, LookDetail, MatchDetail, Reason, SCHEMA, Similarity};
 use facewarden::listen::ListenError;
 use facewarden::sinks::{MAX_REQUEST_BYTES, ScriptedBacklog, SinkError, SocketServer};
 use serde_json::Value;
 
+use super::control::rights::{Everywhere, open_to_all};
 use super::support::{LONG, eventually};
 
 pub(crate) fn notice(number: u64) -> Event {
@@ -238,6 +239,43 @@ fn each_event_passes_the_filter_and_says_whether_it_still_grants() {
     clock.advance(Duration::from_secs(3));
     let late = desk.ask("{\"all\":true}").line().unwrap();
     assert_eq!((late["id"].clone(), late["expired"].clone()), (fresh["id"].clone(), true.into()));
+}
+
+#[test]
+fn scores_are_told_to_root_and_the_daemons_user_alone() {
+    const SOMEBODY: (u32, u32) = (65_534, 54_321);
+    let Some(everywhere) = Everywhere::new() else { return };
+    let scored = ["similarity", "second", "liveness", "looks"];
+    for scores in [false, true] {
+        let desk = Desk::with(|settings| (settings.mode, settings.scores) = ("0666".into(), scores));
+        open_to_all(desk._folder.path());
+        open_to_all(desk.settings.path.parent().unwrap());
+        let look = LookDetail {
+            seq: 1,
+            before_ms: 0,
+            similarity: Some(Similarity::new(0.3).unwrap()),
+            agrees: true,
+            quality: 0.5,
+            liveness: Some(0.9),
+        };
+        let second = Some(Similarity::new(0.25).unwrap());
+        let detail = MatchDetail { second, looks: vec![look], ..crate::sinks::detail() };
+        let kind = EventKind::Unknown { reason: Reason::NoMatch, detail };
+        desk.backlog.push(event(1, kind));
+        let whole = desk.ask("{\"all\":true}").line().unwrap();
+        assert!(scored.iter().all(|score| whole.get(score).is_some()), "{whole}");
+        let mut command = everywhere.command(SOMEBODY);
+        let told = command.args(["events", "--socket"]).arg(&desk.settings.path).output().unwrap();
+        let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+        if scores {
+            assert_eq!(told, whole);
+            continue;
+        }
+        assert!(scored.iter().all(|score| told.get(score).is_none()), "{told}");
+        let mut expected = whole.clone();
+        scored.iter().for_each(|score| drop(expected.as_object_mut().unwrap().remove(*score)));
+        assert_eq!(told, expected, "all else is told");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::cmds::gallery::open_configured;
 use crate::cmds::terms::{Terms, embedder_of};
 use crate::config::Config;
 use crate::domain::ModelDigest;
-use crate::store::Loaded;
+use crate::store::{KeyPlace, Loaded};
 
 const CHECK: &str = "gallery";
 
@@ -15,6 +15,16 @@ const CHECK: &str = "gallery";
 pub(super) fn examine(config: &Config, model: Option<ModelDigest>, daemon: Option<&User>) -> Findings {
     let mut found = Findings::default();
     let folder = &config.gallery.folder;
+    if let Some(key) = &config.gallery.key
+        && KeyPlace::at(key).is_elsewhere()
+    {
+        found.warn(
+            CHECK,
+            "its key is a credential of the service, so who is enrolled cannot be looked at from here",
+            "facewarden ctl status says how many the daemon knows",
+        );
+        return found;
+    }
     let loaded = match open_configured(&config.gallery).and_then(|store| store.load()) {
         Ok(loaded) => loaded,
         Err(error) => {

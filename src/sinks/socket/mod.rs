@@ -29,6 +29,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     filter: Filter,
     stall: Duration,
+    /// Whether everybody is told scores.
+    scores: bool,
 }
 
 impl SocketServer {
@@ -52,7 +54,8 @@ impl SocketServer {
             most: settings.max_readers as usize,
         };
         let (filter, stall) = (Filter::new(&settings.only), Duration::from_millis(settings.stall_ms));
-        let shared = Arc::new(Shared { source: Arc::clone(&source), clock, filter, stall });
+        let scores = settings.scores;
+        let shared = Arc::new(Shared { source: Arc::clone(&source), clock, filter, stall, scores });
         let mut server = Server::open(address, Box::new(Desk(shared)))?;
         server
             .accompany("socket-bell", move |readers| ring_for_events(&*source, seen, readers))

@@ -1,5 +1,6 @@
 //! One reader of the socket.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
@@ -100,6 +101,8 @@ pub(super) struct Reader<'a> {
     shared: &'a Shared,
     stream: &'a UnixStream,
     guest: &'a Guest,
+    /// It is told scores.
+    sees_scores: bool,
     /// It has all up to this number.
     position: u64,
     /// Nothing beyond this number is sent.
@@ -118,6 +121,7 @@ impl<'a> Reader<'a> {
             shared,
             stream,
             guest,
+            sees_scores: shared.scores || is_privileged(stream),
             position,
             until: None,
             waiting: VecDeque::new(),
@@ -267,6 +271,8 @@ impl<'a> Reader<'a> {
             // Only now, so that it says of a grant what is true when it is sent.
             let clock = &self.shared.clock;
             let event = entry.event.as_of(clock.wall(clock.now()));
+            let event =
+                if self.sees_scores { event } else { Cow::Owned(event.without_scores().into_owned()) };
             self.rest = serde_json::to_vec(&event).map_err(|error| End::Broken(error.to_string()))?;
             self.rest.push(b'\n');
             self.sending = Some(entry.event.id);
@@ -312,6 +318,12 @@ impl<'a> Reader<'a> {
         let found = self.guest.wait(self.stream, PollFlags::empty(), None)?;
         if found.intersects(PollFlags::HUP | PollFlags::ERR) { Err(End::Gone) } else { Ok(()) }
     }
+}
+
+/// Whether root or the user of this process is at the other end. Where the system does not say, nobody is.
+fn is_privileged(stream: &UnixStream) -> bool {
+    let own = rustix::process::geteuid();
+    sockopt::socket_peercred(stream).is_ok_and(|other| other.uid.is_root() || other.uid == own)
 }
 
 fn read(said: &[u8]) -> Result<Request, String> {
