@@ -1,5 +1,7 @@
 //! The real program on real photos: enrolling people, and looking after who is enrolled.
 
+mod bulk;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

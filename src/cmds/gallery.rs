@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::exit::{Exit, Failure};
 use crate::config;
-use crate::store::{FileProblem, KeyError, KeyPlace, Loaded, Store, StoreError};
+use crate::store::{FileProblem, KeyError, KeyPlace, Loaded, RefusedFile, Store, StoreError};
 
 /// Which gallery.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -112,8 +112,13 @@ pub fn store_failure(error: StoreError) -> Failure {
 
 /// Names every file of the gallery that is not used, on standard error. Returns how many there are.
 pub fn warn_of_refused(loaded: &Loaded) -> usize {
-    for file in &loaded.refused {
+    warn_of(&loaded.refused);
+    loaded.refused.len()
+}
+
+/// Names files of the gallery that are not used, on standard error.
+pub fn warn_of(refused: &[RefusedFile]) {
+    for file in refused {
         eprintln!("facewarden: not used: {file}");
     }
-    loaded.refused.len()
 }

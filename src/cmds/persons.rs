@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::enroll::Coverage;
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::gallery::{GalleryArgs, store_failure, warn_of_refused};
 use crate::clock::{Clock, SystemClock, WallTime};
@@ -36,7 +37,7 @@ pub struct Args {
 enum Action {
     /// Everybody who is enrolled; damaged files are named, and the exit code is 65 if there are any
     List,
-    /// One person: where each template came from and when
+    /// One person: where each template came from and when, how well they are covered, and what to add
     Show {
         /// Who
         name: PersonId,
@@ -81,6 +82,7 @@ struct PersonReport {
     templates: Vec<TemplateReport>,
     /// Templates that the model in use cannot compare; `null` if that model is not known here.
     templates_of_other_models: Option<usize>,
+    coverage: Coverage,
 }
 
 #[derive(Debug, Serialize)]
@@ -211,6 +213,7 @@ fn show(args: &Args, person: &Person, models: &Models) -> Outcome {
         let source = template.source.as_deref().unwrap_or("(source not recorded)").escape_debug();
         text.push_str(&format!("    {}  {}  {source}{other}\n", day(template.added), models.name_of(digest)));
     }
+    text.push_str(&format!("  coverage\n{}", Coverage::of(person, models.current)));
     super::say(&text)
 }
 
@@ -315,6 +318,7 @@ impl Models {
             changed: person.changed,
             templates: templates.collect(),
             templates_of_other_models: self.foreign(person),
+            coverage: Coverage::of(person, self.current),
         }
     }
 }

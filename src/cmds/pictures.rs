@@ -144,7 +144,9 @@ fn add_folder(folder: &Path, found: &mut Vec<Entry>) {
     }
 }
 
-fn is_picture(path: &Path) -> bool {
+/// Whether a file is called as a picture is.
+#[must_use]
+pub fn is_picture(path: &Path) -> bool {
     let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
     ending.is_some_and(|e| ENDINGS.contains(&e.as_str()))
 }

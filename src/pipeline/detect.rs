@@ -62,6 +62,8 @@ pub struct Seen {
     pub frame: Frame,
     /// All tracks, also predicted ones.
     pub tracks: Vec<Track>,
+    /// What is wrong with the view, where that keeps people from being verified.
+    pub unfit: Option<ViewFault>,
 }
 
 /// A frame that was decoded.
@@ -184,7 +186,7 @@ impl Detect {
                     signs.forget(track.id);
                 }
             }
-            self.tap.show(&frame, &update.tracks, self.keep_all);
+            self.tap.show(&frame, (&update.tracks, self.view_watch.unfit()), self.keep_all);
             // Before the looks go on, so that no decision comes before its frame.
             if let (Some(record), Some(original), Order::Watch) =
                 (&self.record, original.filter(|_| is_searched), given.order)

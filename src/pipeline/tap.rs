@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::detect::Seen;
-use crate::domain::{Frame, Track};
+use crate::domain::{Frame, Track, ViewFault};
 
 /// What the detect stage of one camera shows. Takers join and leave while it runs; without any it costs nothing. Clones
 /// share the takers.
@@ -64,13 +64,13 @@ impl Tap {
 
     /// Shows a frame to everybody. Whoever looks on must not hold up the camera, so it is only waited for where
     /// `keep_all` says so.
-    pub(super) fn show(&self, frame: &Frame, tracks: &[Track], keep_all: bool) {
+    pub(super) fn show(&self, frame: &Frame, (tracks, unfit): (&[Track], Option<ViewFault>), keep_all: bool) {
         if !self.is_wanted() {
             return;
         }
         let mut state = self.lock();
         state.takers.retain(|taker| {
-            let seen = Seen { frame: frame.clone(), tracks: tracks.to_vec() };
+            let seen = Seen { frame: frame.clone(), tracks: tracks.to_vec(), unfit };
             if keep_all && taker.wants_all {
                 taker.frames.send(seen).is_ok()
             } else {
@@ -108,7 +108,7 @@ mod tests {
             captured_at: Moment::default(),
             pixels: Arc::new(RgbImage::new(1, 1)),
         };
-        tap.show(&frame, &[], keep_all);
+        tap.show(&frame, (&[], None), keep_all);
     }
 
     fn taken(taker: &Receiver<Seen>) -> Vec<u64> {

@@ -1,6 +1,7 @@
 //! `facewarden bench`: what the documentation says of speed, memory and accuracy, measured. A benchmark, never a
 //! test: machines are noisy, so it prints and does not judge; but for the soak, whose result no noise excuses.
 
+mod duplicates;
 mod events;
 mod lfw;
 mod light;
@@ -58,6 +59,8 @@ enum Part {
     Parity,
     /// Accuracy on 6,000 pairs of photos (needs --data)
     Lfw,
+    /// Whether enrolment notices who is enrolled already (needs --data)
+    Duplicates,
     /// What little light does (needs --data)
     Light,
     /// Rules over several looks, on visits made from photos (needs --data)
@@ -71,7 +74,7 @@ enum Part {
     Soak,
 }
 
-const ALL: [Part; 10] = [
+const ALL: [Part; 11] = [
     Part::Pair,
     Part::Frame,
     Part::Start,
@@ -79,6 +82,7 @@ const ALL: [Part; 10] = [
     Part::Events,
     Part::Parity,
     Part::Lfw,
+    Part::Duplicates,
     Part::Light,
     Part::Visits,
     Part::Video,
@@ -124,6 +128,7 @@ pub fn run(args: &Args) -> Outcome {
             }),
             (Part::Parity, Some(data)) => parity::measure(&args.models, data),
             (Part::Lfw, Some(data)) => lfw::measure(&args.models, data),
+            (Part::Duplicates, Some(data)) => duplicates::measure(&args.models, data),
             (Part::Light, Some(data)) => light::measure(&args.models, data),
             (Part::Visits, Some(data)) => visits::measure(&args.models, data),
             (Part::Video, Some(data)) => process::video(data),

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use super::assembly::{self, Models, SharedModels};
 use super::desk::{Desk, House, View};
+use super::enroll::{MOST, Standard};
 use super::exit::{Exit, Failure, OrExit};
 use super::people::PeopleWatch;
 use super::telling::Telling;
 use crate::camera::{SourceError, opener};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, EmbedderSpec};
+use crate::config::Config;
 use crate::control::ReloadReport;
 use crate::domain::{CameraId, EventKind};
 use crate::inference::Embedder;
@@ -88,7 +89,7 @@ pub fn watch(
         announcer.announce(EventKind::Degraded { message });
     }
 
-    let spec = models.embedder.spec().clone();
+    let standard = Standard::of(&models.embedder, MOST).for_frames();
     let models = SharedModels::new(models);
     let (eyes, shared) = (Arc::clone(&clock), models.clone());
     let common = Common {
@@ -115,7 +116,7 @@ pub fn watch(
         notify::ready("watching").or_exit(Exit::Internal)?;
     }
 
-    let mut keeper = Keeper { settings, site, people, announcer, telling, models, spec, clock };
+    let mut keeper = Keeper { settings, site, people, announcer, telling, models, standard, clock };
     let end = keeper.keep(shutdown, &mut desk);
     let Keeper { site, announcer, telling, .. } = keeper;
     let (reason, defect) = match end {
@@ -155,7 +156,7 @@ struct Keeper {
     announcer: Announcer,
     telling: Arc<Telling>,
     models: SharedModels,
-    spec: EmbedderSpec,
+    standard: Standard,
     clock: Arc<dyn Clock>,
 }
 
@@ -228,8 +229,8 @@ impl House for Keeper {
         self.telling.waiting()
     }
 
-    fn embedder(&self) -> (Box<dyn Embedder>, EmbedderSpec) {
-        (self.models.embedder(), self.spec.clone())
+    fn embedder(&self) -> (Box<dyn Embedder>, Standard) {
+        (self.models.embedder(), self.standard.clone())
     }
 
     fn announce(&self, kind: EventKind) {

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
 
-use super::guide::Guide;
 use super::{Note, Notes, refusal};
 use crate::clock::Clock;
 use crate::cmds::engine::gates;
-use crate::cmds::enroll::{Collection, Conflict, Plan, Portrait, judge, templates};
+use crate::cmds::enroll::{Collection, Conflict, Fate, Guide, Plan, Portrait, Standard, Written, write};
 use crate::cmds::exit::{Exit, Failure, OrExit};
 use crate::cmds::gallery::{open_configured, store_failure};
-use crate::config::{self, Config, EmbedderSpec};
+use crate::config::{self, Config};
 use crate::control::{Answer, Talk, Work};
 use crate::domain::{CameraId, Detection, PersonId, TrackState};
 use crate::inference::Embedder;
@@ -53,10 +52,10 @@ impl Drop for Sitting {
 pub(super) fn work(
     sitting: Sitting,
     config: &Config,
-    (embedder, spec): (Box<dyn Embedder>, EmbedderSpec),
+    (embedder, standard): (Box<dyn Embedder>, Standard),
 ) -> Work {
     let (gallery, gates) = (config.gallery.clone(), gates(&config.quality));
-    let mut tools = Tools { gallery, gates, embedder, spec };
+    let mut tools = Tools { gallery, gates, embedder, standard };
     Box::new(move |talk| {
         sitting.run(&mut tools, talk).unwrap_or_else(|failure| {
             Answer::refused(refusal(failure.exit), format!("{} was not enrolled: {failure}", sitting.person))
@@ -69,7 +68,7 @@ struct Tools {
     gallery: config::Gallery,
     gates: Gates,
     embedder: Box<dyn Embedder>,
-    spec: EmbedderSpec,
+    standard: Standard,
 }
 
 impl Sitting {
@@ -84,6 +83,7 @@ impl Sitting {
         while let Some(left) = collection.left(self.clock.now()) {
             self.go_on(talk)?;
             let taken = match seen.recv_timeout(GLANCE.min(left)) {
+                Ok(Seen { unfit: Some(fault), .. }) => Some(collection.unfit(fault)),
                 Ok(seen) => {
                     let source = format!("{} frame {}", seen.frame.camera, seen.frame.seq);
                     let taken = collection.take(
@@ -100,7 +100,9 @@ impl Sitting {
                     return Err(Failure::new(Exit::Unavailable, "the camera is not watched any more"));
                 }
             };
-            if let Some(message) = guide.say(taken, collection.kept(), self.clock.now()) {
+            if let Some(message) =
+                guide.say(taken, (collection.kept(), collection.missing()), self.clock.now())
+            {
                 let (message, taken) = (message.to_owned(), collection.kept());
                 let said = talk.say(&Answer::Progress { message, taken, wanted: self.pictures });
                 said.map_err(|_| gone())?;
@@ -114,7 +116,7 @@ impl Sitting {
             return Err(Failure::new(Exit::CannotTell, message));
         }
         self.go_on(talk)?;
-        self.write(&store, &portraits, &tools.spec)
+        self.write(&store, &portraits, &tools.standard)
     }
 
     /// # Errors
@@ -130,23 +132,23 @@ impl Sitting {
     }
 
     /// Writes what was taken, unless something speaks against it.
-    fn write(&self, store: &Store, portraits: &[Portrait], spec: &EmbedderSpec) -> Result<Answer, Failure> {
+    fn write(&self, store: &Store, portraits: &[Portrait], standard: &Standard) -> Result<Answer, Failure> {
         let person = &self.person;
-        let loaded = store.load().map_err(store_failure)?;
-        let findings = judge(person, portraits, &loaded, spec).or_exit(Exit::Data)?;
-        if !findings.conflicts.is_empty() {
-            let mut said: Vec<String> = findings.conflicts.iter().map(in_words).collect();
-            said.dedup();
-            let message = format!("{}; nothing was changed", said.join("; "));
-            return Err(Failure::new(Exit::No, message));
-        }
+        let mut changes = store.begin().map_err(store_failure)?;
+        let before = changes.get(person).map_or(0, |known| known.templates.len());
         let now = self.clock.wall(self.clock.now());
-        let new = templates(portraits, &findings, now);
-        let added = new.len();
-        let total = match added {
-            0 => loaded.people.iter().find(|p| p.name == *person).map_or(0, |p| p.templates.len()),
-            _ => store.enrol(person, new, now).map_err(store_failure)?.templates.len(),
+        let (judged, now_there) = match write(&mut changes, standard, (person, portraits), false, now)? {
+            Written::Refused(judged) => {
+                let mut said: Vec<String> = judged.conflicts().iter().map(in_words).collect();
+                said.dedup();
+                let message = format!("{}; nothing was changed", said.join("; "));
+                return Err(Failure::new(Exit::No, message));
+            }
+            Written::Done(judged, now_there) => (judged, now_there),
         };
+        let added = judged.fates.iter().filter(|fate| **fate == Fate::Kept).count();
+        drop(changes);
+        let total = now_there.unwrap_or(before);
         self.notes.send(Note::GalleryChanged);
         let noun = if added == 1 { "picture" } else { "pictures" };
         let message = format!("{person}: {added} {noun} added, {total} in all");

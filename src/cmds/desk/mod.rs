@@ -4,7 +4,6 @@
 //! What is on those threads holds nothing that the daemon waits for when it ends; what they have to say to the main
 //! thread comes back as a [`Note`].
 
-mod guide;
 mod live;
 mod pauses;
 mod recent;
@@ -17,10 +16,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::enroll::Standard;
 use super::exit::{Exit, Failure};
 use super::telling::socket_failure;
 use crate::clock::{Clock, Moment};
-use crate::config::{Camera, Config, Control, EmbedderSpec};
+use crate::config::{Camera, Config, Control};
 use crate::control::{
     Answer, Asked, Caller, ControlServer, MAX_CLIENTS, Refusal, ReloadReport, Reply, Request,
 };
@@ -47,8 +47,8 @@ pub(super) trait House {
     fn gallery_trouble(&self) -> Vec<String>;
     /// How many events wait for each sink.
     fn waiting(&self) -> Vec<(String, u64)>;
-    /// Turns faces into numbers, in turn with the pipelines; and what is to be known of that.
-    fn embedder(&self) -> (Box<dyn Embedder>, EmbedderSpec);
+    /// Turns faces into numbers, in turn with the pipelines; and what those who are enrolled are judged by.
+    fn embedder(&self) -> (Box<dyn Embedder>, Standard);
     /// Tells an event.
     fn announce(&self, kind: EventKind);
     /// Looks at the gallery's folder now.

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use image::RgbImage;
 
+use super::choose::SAME_LOOK;
+use super::guide::Guide;
 use super::picture::Portrait;
+use super::turn::Turn;
 use crate::camera::{FrameSource, SourceError};
 use crate::clock::{Clock, Moment};
-use crate::domain::{Detection, Embedding, EmbeddingError, Payload, QualityFault};
+use crate::domain::{Detection, Embedding, EmbeddingError, Payload, QualityFault, ViewFault};
 use crate::inference::{Detector, Embedder, InferenceError};
 use crate::matching::{Metric, distance};
+use crate::vision::pose::pose;
 use crate::vision::quality::{Gates, assess};
-
-/// Two looks nearer than this (cosine distance) are one look: the better of them is kept. Neighbouring frames of
-/// somebody who stands still are well below it, a turned head or another expression above.
-const LEAST_DIFFERENCE: f32 = 0.02;
 
 /// A single wait for a frame.
 const FRAME_TIMEOUT: Duration = Duration::from_millis(500);
@@ -41,6 +41,8 @@ pub struct Eyes<'a> {
     pub gates: Gates,
     /// Turns a camera's bytes into pixels; the text says why it cannot.
     pub decode: &'a mut dyn FnMut(Payload) -> Result<RgbImage, String>,
+    /// Tells whoever is in view what to do, and how many looks are kept.
+    pub say: &'a mut dyn FnMut(&str, usize),
 }
 
 /// What became of the frames.
@@ -48,6 +50,8 @@ pub struct Eyes<'a> {
 pub struct Tally {
     /// All.
     pub frames: u64,
+    /// The camera's view was not fit to go by.
+    pub unfit: u64,
     /// Could not be decoded.
     pub damaged: u64,
     /// Nobody in view.
@@ -63,6 +67,7 @@ impl std::fmt::Display for Tally {
         write!(f, "of {} frames", self.frames)?;
         let plain = [
             (self.damaged, "damaged"),
+            (self.unfit, "of a view that is not fit"),
             (self.without_face, "without a face"),
             (self.several_faces, "with several faces"),
         ];
@@ -100,6 +105,8 @@ pub enum Taken {
     SeveralFaces,
     /// The one face in view has this fault.
     Fault(QualityFault),
+    /// What the camera shows is not fit to go by: nobody is looked for.
+    Unfit(ViewFault),
 }
 
 /// A collection of good, differing looks.
@@ -130,6 +137,22 @@ impl Collection {
     #[must_use]
     pub fn kept(&self) -> usize {
         self.kept.len()
+    }
+
+    /// Which way no look that is kept is turned, the first to be asked for; `None` if there is one of each.
+    #[must_use]
+    pub fn missing(&self) -> Option<Turn> {
+        let turned = |look: &Portrait| {
+            pose(&look.detection.landmarks_in_frame).map(|pose| Turn::of(pose.yaw, pose.pitch))
+        };
+        Turn::ALL.into_iter().find(|turn| self.kept.iter().all(|look| turned(look) != Some(*turn)))
+    }
+
+    /// A frame of a view that is not fit to go by.
+    pub fn unfit(&mut self, fault: ViewFault) -> Taken {
+        self.tally.frames += 1;
+        self.tally.unfit += 1;
+        Taken::Unfit(fault)
     }
 
     /// A frame that could not be decoded.
@@ -166,7 +189,7 @@ impl Collection {
             return Ok(Taken::Fault(*fault));
         }
         let embedding = embedder.embed(picture, detection)?;
-        let look = Portrait { source, detection: *detection, quality, embedding };
+        let look = Portrait { source, detection: *detection, quality, embedding, mark: None };
         Ok(if keep(&mut self.kept, look, self.plan.wanted)? { Taken::Kept } else { Taken::Alike })
     }
 
@@ -190,11 +213,21 @@ pub fn collect_from_camera(
     plan: Plan,
 ) -> Result<(Vec<Portrait>, Tally), CollectError> {
     let mut collection = Collection::new(plan, clock.now());
+    let mut guide = Guide::default();
     while let Some(left) = collection.left(clock.now()) {
+        let mut say = |taken, collection: &Collection| {
+            let kept = (collection.kept(), collection.missing());
+            if let Some(message) = guide.say(taken, kept, clock.now()) {
+                (eyes.say)(message, collection.kept());
+            }
+        };
         let frame = match source.next_frame(FRAME_TIMEOUT.min(left)) {
             Ok(frame) => frame,
             Err(SourceError::Ended) => break,
-            Err(SourceError::TimedOut(_)) => continue,
+            Err(SourceError::TimedOut(_)) => {
+                say(None, &collection);
+                continue;
+            }
             Err(SourceError::BadFrame(_)) => {
                 collection.damaged();
                 continue;
@@ -207,17 +240,18 @@ pub fn collect_from_camera(
             continue;
         };
         let faces = eyes.detector.detect(&picture)?;
-        collection.take(&picture, &faces, name, &eyes.gates, eyes.embedder)?;
+        let taken = collection.take(&picture, &faces, name, &eyes.gates, eyes.embedder)?;
+        say(Some(taken), &collection);
     }
     Ok(collection.finish())
 }
 
-/// Keeps at most `wanted` looks, no two of them alike; among those that are alike, and when there are too many,
-/// the better ones. Whether the new one is kept.
+/// Keeps at most `wanted` looks, no two of them alike; among those that are alike the better one, and when there are too
+/// many, those that are good and differ. Whether the new one is kept.
 fn keep(kept: &mut Vec<Portrait>, look: Portrait, wanted: usize) -> Result<bool, EmbeddingError> {
     let mut alike = Vec::new();
     for (at, other) in kept.iter().enumerate() {
-        if difference(&other.embedding, &look.embedding)? < LEAST_DIFFERENCE {
+        if difference(&other.embedding, &look.embedding)? < SAME_LOOK {
             alike.push(at);
         }
     }
@@ -230,8 +264,16 @@ fn keep(kept: &mut Vec<Portrait>, look: Portrait, wanted: usize) -> Result<bool,
     }
     kept.push(look);
     if kept.len() > wanted {
-        let worst = (0..kept.len()).min_by(|&a, &b| kept[a].quality.score.total_cmp(&kept[b].quality.score));
-        if let Some(worst) = worst {
+        // What a look is worth: how good it is, times how far it is from the nearest other.
+        let mut worth = vec![0.0_f32; kept.len()];
+        for (at, look) in kept.iter().enumerate() {
+            let mut nearest = f32::INFINITY;
+            for (_, other) in kept.iter().enumerate().filter(|(other, _)| *other != at) {
+                nearest = nearest.min(difference(&other.embedding, &look.embedding)?);
+            }
+            worth[at] = look.quality.score * nearest;
+        }
+        if let Some(worst) = (0..kept.len()).min_by(|&a, &b| worth[a].total_cmp(&worth[b])) {
             kept.swap_remove(worst);
             // The newest is the last.
             return Ok(worst != kept.len());
@@ -310,6 +352,7 @@ mod tests {
                 min_contrast: 0.0,
                 min_frontality: 0.0,
             },
+            say: &mut |_, _| {},
             decode: &mut |payload| match payload {
                 Payload::Rgb(picture) => Ok(picture),
                 other => Err(format!("{other:?}")),

@@ -1,25 +1,61 @@
 //! Whether new pictures show one person, the right one, and nobody who is enrolled under another name. Pure.
 
-use crate::domain::{Embedding, EmbeddingError, PersonId};
-use crate::matching::{Metric, distance};
-use crate::store::Person;
+use super::mark::FileMark;
+use crate::config;
+use crate::domain::{Calibration, Embedding, EmbeddingError, PersonId};
+use crate::matching::{Metric, convert_threshold, distance};
+use crate::store::{Person, Template};
+
+/// Of people who are not enrolled, at most this share is to be taken for somebody who is, and has to be looked at by
+/// a person. It decides only where so many are enrolled that the model's own threshold would mean more than that.
+///
+/// So many, because the two mistakes weigh unequally: a false refusal costs whoever enrols a look at two faces; one
+/// person under two names gets in under the second when the first is taken from the gallery.
+pub const FALSE_REFUSALS: f64 = 0.1;
 
 /// From this distance down two embeddings come from one picture (saved twice, or copied): what is left is rounding.
 const SAME_PICTURE: f32 = 1e-5;
 
 /// Up to which distance two faces are one person.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rule {
     /// How distances are measured: as the model was trained.
     pub metric: Metric,
-    /// The largest distance (inclusive).
+    /// The largest distance (inclusive) of two pictures of one person.
     pub threshold: f32,
+    /// The largest distance (inclusive) at which a picture is taken for somebody enrolled under another name.
+    pub duplicate: f32,
 }
 
 impl Rule {
+    /// For a model, with so many other people enrolled. With few of them, [`Rule::duplicate`] is the model's own
+    /// threshold; with more, and where the model was calibrated, what keeps to [`FALSE_REFUSALS`].
+    #[must_use]
+    pub fn new(spec: &config::EmbedderSpec, calibration: Option<&Calibration>, others: usize) -> Self {
+        let metric = match spec.metric {
+            config::Metric::Cosine => Metric::Cosine,
+            config::Metric::Euclidean => Metric::Euclidean,
+        };
+        let duplicate = calibration.and_then(|curve| duplicate_distance(curve, FALSE_REFUSALS, others));
+        let duplicate =
+            duplicate.and_then(|far| convert_threshold(far, Metric::Cosine, metric, spec.l2_normalise));
+        let duplicate = duplicate.map_or(spec.threshold, |far| far.min(spec.threshold));
+        Self { metric, threshold: spec.threshold, duplicate }
+    }
+
     fn is_same(self, distance: f32) -> bool {
         distance <= self.threshold
     }
+}
+
+/// The largest cosine distance at which no more than this share of new people is taken for one of so many who are
+/// enrolled: the rate of one comparison is that share over their number (the union bound). `None` if no distance is
+/// small enough.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a number of people")]
+pub fn duplicate_distance(curve: &Calibration, false_refusals: f64, others: usize) -> Option<f32> {
+    let threshold = curve.threshold_for(false_refusals / others.max(1) as f64)?;
+    Some(1.0 - threshold.value())
 }
 
 /// What speaks against enrolling a picture.
@@ -41,7 +77,7 @@ pub enum Conflict {
     },
     /// Somebody who is enrolled under another name.
     #[error(
-        "{source_name} looks like {other}, who is enrolled already: distance {distance:.2}, up to {threshold:.2} is one person"
+        "{source_name} looks like {other}, who is enrolled already: distance {distance:.2}, up to {threshold:.2} is taken for the same person"
     )]
     SomebodyElse {
         /// Which picture.
@@ -50,9 +86,36 @@ pub enum Conflict {
         other: PersonId,
         /// To their most alike template.
         distance: f32,
-        /// The largest distance of one person.
+        /// The largest distance at which it is taken for them.
         threshold: f32,
     },
+}
+
+impl Conflict {
+    /// Which picture.
+    #[must_use]
+    pub fn source_name(&self) -> &str {
+        match self {
+            Self::Unlike { source_name, .. } | Self::SomebodyElse { source_name, .. } => source_name,
+        }
+    }
+
+    /// Who is enrolled already, if that is the matter.
+    #[must_use]
+    pub fn other(&self) -> Option<&PersonId> {
+        match self {
+            Self::Unlike { .. } => None,
+            Self::SomebodyElse { other, .. } => Some(other),
+        }
+    }
+
+    /// How far apart the two are.
+    #[must_use]
+    pub fn distance(&self) -> f32 {
+        match self {
+            Self::Unlike { distance, .. } | Self::SomebodyElse { distance, .. } => *distance,
+        }
+    }
 }
 
 /// What the comparison found.
@@ -60,7 +123,8 @@ pub enum Conflict {
 pub struct Findings {
     /// For each new picture, what it is a copy of: an enrolled picture or an earlier new one.
     pub repeats: Vec<Option<String>>,
-    /// What speaks against it.
+    /// What speaks against it: first the pictures that are unlike the others, then those of somebody else, for each
+    /// picture the most alike first.
     pub conflicts: Vec<Conflict>,
     /// Templates of the person that another model made, which cannot be compared.
     pub other_models: usize,
@@ -83,8 +147,7 @@ pub(super) fn check(
     let mut findings = Findings { other_models: own.len() - comparable.len(), ..Findings::default() };
 
     // All that is to be one person: first the enrolled, then the new.
-    let enrolled =
-        comparable.iter().map(|t| (t.source.as_deref().unwrap_or("an enrolled picture"), &t.embedding));
+    let enrolled = comparable.iter().map(|t| (name_of(t), &t.embedding));
     let all: Vec<(&str, &Embedding)> = enrolled.chain(new.iter().copied()).collect();
     let first_new = comparable.len();
     let mut table = vec![vec![0.0_f32; all.len()]; all.len()];
@@ -109,22 +172,29 @@ pub(super) fn check(
         });
     }
     for (source, embedding) in new {
+        let first = findings.conflicts.len();
         for person in people.iter().filter(|p| p.name != *name) {
             let mut nearest = f32::INFINITY;
             for template in person.templates.iter().filter(|t| t.embedding.model() == model) {
                 nearest = nearest.min(distance(rule.metric, embedding, &template.embedding)?);
             }
-            if rule.is_same(nearest) {
+            if nearest <= rule.duplicate {
                 findings.conflicts.push(Conflict::SomebodyElse {
                     source_name: (*source).to_owned(),
                     other: person.name.clone(),
                     distance: nearest,
-                    threshold: rule.threshold,
+                    threshold: rule.duplicate,
                 });
             }
         }
+        findings.conflicts[first..].sort_by(|a, b| a.distance().total_cmp(&b.distance()));
     }
     Ok(findings)
+}
+
+/// What an enrolled picture is called, for people.
+pub(super) fn name_of(template: &Template) -> &str {
+    template.source.as_deref().map_or("an enrolled picture", |source| FileMark::split(source).0)
 }
 
 /// Those that belong together by steps of one person's distance: from the enrolled ones if there are any, else the
@@ -152,10 +222,10 @@ fn core_group(table: &[Vec<f32>], enrolled: usize, rule: Rule) -> Vec<usize> {
 mod tests {
     use super::*;
     use crate::clock::WallTime;
-    use crate::domain::ModelDigest;
-    use crate::store::{RecordId, Template};
+    use crate::cmds::enroll::nobody_yet;
+    use crate::domain::{ModelDigest, Tail};
 
-    const RULE: Rule = Rule { metric: Metric::Cosine, threshold: 0.3 };
+    const RULE: Rule = Rule { metric: Metric::Cosine, threshold: 0.3, duplicate: 0.3 };
 
     /// A direction in the plane, in degrees.
     fn face(degrees: f32) -> Embedding {
@@ -167,15 +237,9 @@ mod tests {
         let at = WallTime(jiff::Timestamp::UNIX_EPOCH);
         let template =
             |d: &f32| Template { source: Some(format!("old{d}")), ..Template::new(face(*d), 0.5, at) };
-        Person {
-            id: RecordId::parse("01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap(),
-            name: PersonId::new(name).unwrap(),
-            groups: Vec::new(),
-            particulars: Default::default(),
-            created: at,
-            changed: at,
-            templates: faces.iter().map(template).collect(),
-        }
+        let mut person = nobody_yet(&PersonId::new(name).unwrap(), at);
+        person.templates.extend(faces.iter().map(template));
+        person
     }
 
     fn check_angles(new: &[f32], people: &[Person]) -> (Vec<Option<String>>, Vec<String>) {
@@ -209,6 +273,43 @@ mod tests {
     fn somebody_else_is_named() {
         let people = [person("Ann", &[0.0]), person("Bob", &[60.0]), person("Cyd", &[170.0])];
         assert_eq!(check_angles(&[5.0, 30.0], &people).1, ["30.jpg is Bob"]);
+    }
+
+    #[test]
+    fn with_more_people_a_picture_must_be_more_alike_to_be_somebody_else() {
+        let curve = Calibration {
+            data: String::new(),
+            date: String::new(),
+            detector: String::new(),
+            images: 0,
+            people: 0,
+            genuine_pairs: 0,
+            impostor_pairs: 0,
+            false_match: [[0.0, 0.1, 0.1, 0.1], [0.5, 1e-4, 1e-4, 1e-4]].map(Into::into).to_vec(),
+            tail: Tail { decades_per_unit: 6.0, at_least: 6.0 },
+            false_non_match: Vec::new(),
+        };
+        let spec = config::EmbedderSpec {
+            output: "y".into(),
+            dimension: 2,
+            l2_normalise: true,
+            metric: config::Metric::Cosine,
+            alignment: [[0.0; 2]; 5],
+            threshold: 0.6,
+        };
+        let rule = |others| Rule::new(&spec, Some(&curve), others);
+        // One in ten over 1,000 people is the rate at a similarity of 0.5.
+        assert!((rule(1000).duplicate - 0.5).abs() < 1e-3, "{:?}", rule(1000));
+        assert!(rule(100_000).duplicate < 0.3);
+        assert_eq!(rule(0), Rule { metric: Metric::Cosine, threshold: 0.6, duplicate: 0.6 }, "never looser");
+        assert_eq!(rule(1000).threshold, 0.6, "for a person's own pictures nothing changes");
+        assert_eq!(Rule::new(&spec, None, 1000).duplicate, 0.6);
+    }
+
+    #[test]
+    fn of_several_people_the_most_alike_is_named_first() {
+        let people = [person("Bob", &[50.0]), person("Cyd", &[10.0]), person("Dan", &[170.0])];
+        assert_eq!(check_angles(&[20.0], &people).1, ["20.jpg is Cyd", "20.jpg is Bob"]);
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::mark::FileMark;
 use crate::cmds::engine::{self, Engine, Face, LookError};
+use crate::cmds::pictures::Seen;
 use crate::domain::{Detection, Embedding, Quality, QualityFault};
 use crate::inference::{Embedder as _, InferenceError};
 
@@ -22,6 +24,18 @@ pub struct Portrait {
     pub quality: Quality,
     /// As numbers.
     pub embedding: Embedding,
+    /// Which file it was, where that is to be known again.
+    pub mark: Option<FileMark>,
+}
+
+impl Portrait {
+    /// What is kept of where it came from.
+    pub(super) fn note(&self) -> String {
+        match self.mark {
+            Some(mark) => format!("{} {mark}", self.source),
+            None => self.source.clone(),
+        }
+    }
 }
 
 /// One face of a picture, for people to choose from. Position and size in whole pixels.
@@ -141,7 +155,7 @@ pub(super) fn look(
         Ok(picture) => picture,
         Err(error) => return Ok(Err(error.into())),
     };
-    let face = match choose(engine.faces(&picture)?, chosen) {
+    let face = match choose(engine.faces(&picture)?, |face| &face.detection, chosen) {
         Ok(face) => face,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -149,15 +163,35 @@ pub(super) fn look(
         return Ok(Err(refusal));
     }
     let embedding = engine.embedder.embed(&picture, &face.detection)?;
-    let source = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    Ok(Ok(Portrait { source, detection: face.detection, quality: face.quality, embedding }))
+    let Face { detection, quality } = face;
+    Ok(Ok(Portrait { source: file_name(path), detection, quality, embedding, mark: None }))
+}
+
+/// Takes the one face of a picture that was looked at already.
+///
+/// # Errors
+/// Why the picture is refused.
+pub(super) fn take(path: &Path, seen: Vec<Seen>, mark: FileMark, force: bool) -> Result<Portrait, Refusal> {
+    let Seen { face, embedding, .. } = choose(seen, |seen| &seen.face.detection, None)?;
+    check(&face.quality, force)?;
+    let Face { detection, quality } = face;
+    Ok(Portrait { source: file_name(path), detection, quality, embedding, mark: Some(mark) })
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 /// The only face, or the one asked for, counted from the left beginning with 1.
-fn choose(mut faces: Vec<Face>, chosen: Option<usize>) -> Result<Face, Refusal> {
-    faces.sort_by(|a, b| a.detection.box_in_frame.centre().x.total_cmp(&b.detection.box_in_frame.centre().x));
-    let places = |faces: &[Face]| -> Vec<Place> {
-        faces.iter().enumerate().map(|(at, face)| Place::of(at, &face.detection)).collect()
+fn choose<F>(
+    mut faces: Vec<F>,
+    where_is: impl Fn(&F) -> &Detection,
+    chosen: Option<usize>,
+) -> Result<F, Refusal> {
+    let middle = |face: &F| where_is(face).box_in_frame.centre().x;
+    faces.sort_by(|a, b| middle(a).total_cmp(&middle(b)));
+    let places = |faces: &[F]| -> Vec<Place> {
+        faces.iter().enumerate().map(|(at, face)| Place::of(at, where_is(face))).collect()
     };
     match (faces.len(), chosen) {
         (0, _) => Err(Refusal::NoFace),
@@ -205,14 +239,14 @@ mod tests {
     #[test]
     fn faces_are_counted_from_the_left() {
         let faces = || vec![face(300.0, vec![]), face(10.0, vec![]), face(150.0, vec![])];
-        assert_eq!(choose(faces(), Some(2)).unwrap().detection.box_in_frame.x1, 150.0);
-        let refusal = choose(faces(), None).unwrap_err();
+        assert_eq!(choose(faces(), |f| &f.detection, Some(2)).unwrap().detection.box_in_frame.x1, 150.0);
+        let refusal = choose(faces(), |f| &f.detection, None).unwrap_err();
         assert_eq!(refusal.faces().iter().map(|p| p.x).collect::<Vec<_>>(), [10, 150, 300]);
         assert!(refusal.to_string().contains("--face 3: 50x60 pixels at 300,5"), "{refusal}");
         for asked in [0, 4] {
-            assert_eq!(choose(faces(), Some(asked)).unwrap_err().code(), "no_such_face");
+            assert_eq!(choose(faces(), |f| &f.detection, Some(asked)).unwrap_err().code(), "no_such_face");
         }
-        assert_eq!(choose(vec![], Some(1)).unwrap_err().code(), "no_face");
+        assert_eq!(choose(Vec::<Face>::new(), |f| &f.detection, Some(1)).unwrap_err().code(), "no_face");
     }
 
     #[test]

@@ -2,39 +2,37 @@
 
 use std::time::Duration;
 
+use super::from_camera::Taken;
+use super::turn::Turn;
 use crate::clock::Moment;
-use crate::cmds::enroll::Taken;
-use crate::domain::QualityFault;
+use crate::domain::{QualityFault, ViewFault};
 
 /// What is to be done is said again after so long: whoever waits is to see that it goes on.
 const SAY_AGAIN: Duration = Duration::from_secs(2);
 /// Something else is not said before so long: nobody reads faster.
 const SAY_NEW: Duration = Duration::from_millis(700);
 
-/// For one look after the other, so that they differ.
-const TURNS: [&str; 5] = [
-    "look straight at the camera",
-    "look a little to your left",
-    "look a little to your right",
-    "lift your chin a little",
-    "lower your chin a little",
-];
-
 /// Says what to do, and not too often.
 #[derive(Debug, Default)]
-pub(super) struct Guide {
+pub struct Guide {
     said: Option<(&'static str, usize, Moment)>,
     seen_at: Option<Moment>,
 }
 
 impl Guide {
-    /// What to say now, if anything. `taken` is what became of a frame; `None` if none came. `kept` looks are kept.
-    pub(super) fn say(&mut self, taken: Option<Taken>, kept: usize, now: Moment) -> Option<&'static str> {
+    /// What to say now, if anything. `taken` is what became of a frame; `None` if none came. `kept` looks are kept, and
+    /// of those there is none that is turned as `missing` says; `None`: there is one of each.
+    pub fn say(
+        &mut self,
+        taken: Option<Taken>,
+        (kept, missing): (usize, Option<Turn>),
+        now: Moment,
+    ) -> Option<&'static str> {
         let seen_at = *self.seen_at.get_or_insert(now);
         let message = match taken {
             Some(taken) => {
                 self.seen_at = Some(now);
-                advice(taken, kept)
+                advice(taken, missing)
             }
             None if now.since(seen_at) >= SAY_AGAIN => "no picture comes from the camera",
             None => return None,
@@ -50,9 +48,22 @@ impl Guide {
     }
 }
 
-fn advice(taken: Taken, kept: usize) -> &'static str {
+fn advice(taken: Taken, missing: Option<Turn>) -> &'static str {
     match taken {
-        Taken::Kept | Taken::Alike => TURNS[kept % TURNS.len()],
+        Taken::Kept | Taken::Alike => match missing {
+            Some(Turn::Straight) => "look straight at the camera",
+            Some(Turn::Left) => "look a little to your left",
+            Some(Turn::Right) => "look a little to your right",
+            Some(Turn::Up) => "lift your chin a little",
+            Some(Turn::Down) => "lower your chin a little",
+            None => "move your head a little, or change your expression",
+        },
+        Taken::Unfit(fault) => match fault {
+            ViewFault::Frozen => "the camera shows the same picture again and again",
+            ViewFault::Covered => "the camera is covered, or there is no light",
+            ViewFault::Blinded => "a light shines into the camera",
+            ViewFault::Moved => "the camera does not show the place that it should",
+        },
         Taken::NoFace => "step in front of the camera",
         Taken::SeveralFaces => "only one person may be in view",
         Taken::Fault(fault) => match fault {
@@ -75,7 +86,10 @@ mod tests {
     #[test]
     fn it_says_what_to_do_when_that_changes_and_not_at_every_frame() {
         let mut guide = Guide::default();
-        let mut say = |ms, taken, kept| guide.say(taken, kept, Moment(Duration::from_millis(ms)));
+        let mut say = |ms, taken, kept: usize| {
+            let missing = Turn::ALL.get(kept).copied();
+            guide.say(taken, (kept, missing), Moment(Duration::from_millis(ms)))
+        };
         let small = Some(Taken::Fault(QualityFault::TooSmall));
         assert_eq!(say(0, Some(Taken::NoFace), 0), Some("step in front of the camera"));
         assert_eq!(say(100, Some(Taken::NoFace), 0), None);
@@ -86,7 +100,11 @@ mod tests {
         assert_eq!(say(2900, Some(Taken::Alike), 1), Some("look a little to your left"), "still to be done");
         assert_eq!(say(3000, None, 1), None);
         assert_eq!(say(4950, None, 1), Some("no picture comes from the camera"));
-        // It begins anew when all turns were made.
-        assert_eq!(say(5000, Some(Taken::Kept), 5), Some("look straight at the camera"));
+        assert_eq!(say(5000, Some(Taken::Unfit(ViewFault::Covered)), 1), None, "too soon again");
+        assert_eq!(
+            say(5100, Some(Taken::Kept), 5),
+            Some("move your head a little, or change your expression"),
+            "all turns were made"
+        );
     }
 }
