@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
+mod admission;
 mod cameras;
 pub(crate) mod rig;
 mod self_test;

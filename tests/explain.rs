@@ -172,7 +172,7 @@ fn what_has_changed_since_is_said_and_damage_is_refused() {
     ran.rig.store().remove(&"Barack".parse().unwrap()).unwrap();
     let forgotten = replay(&[]);
     assert_eq!(forgotten.code, 1, "{}{}", forgotten.out, forgotten.err);
-    let note = "note: the gallery has changed since: 1 could be recognised then, 0 can be now\n";
+    let note = "note: the gallery, or when its people may be let in, has changed since: 1 could be recognised then, 0 can be now\n";
     assert!(forgotten.out.contains(note), "{}", forgotten.out);
     assert!(forgotten.out.contains("empty_gallery"), "{}", forgotten.out);
     ran.rig.enrol_barack();

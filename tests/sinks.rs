@@ -36,6 +36,7 @@ pub(crate) fn detail() -> MatchDetail {
     MatchDetail {
         camera: "front door".parse().unwrap(),
         track: TrackId(7),
+        display_name: None,
         groups: Vec::new(),
         captured_at: wall(1),
         decided_at: wall(2),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod admission;
 mod architecture;
 mod cameras;
 mod challenge;
@@ -17,6 +18,7 @@ mod faults;
 mod golden;
 
 mod integrations;
+mod keeping;
 mod kills;
 mod log;
 mod models;

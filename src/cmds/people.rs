@@ -8,16 +8,28 @@ use super::gallery::{open_configured, store_failure};
 use super::terms::Terms;
 use crate::clock::WallTime;
 use crate::config::{self, Metric};
-use crate::domain::{EventKind, GroupId, ModelDigest, PersonId};
+use crate::domain::{EventKind, GroupId, ModelDigest, Particulars, PersonId, SiteRules};
 use crate::inference::{Embedder, OrtEmbedder};
-use crate::matching::{Gallery, GalleryEntry, GalleryMetric, SharedGallery};
+use crate::matching::{Gallery, GalleryEntry, GalleryMetric, SharedGallery, Standings};
 use crate::pipeline::Announcer;
 use crate::store::{Fingerprint, Loaded, Person, RecordId, Store, Template};
 
 /// The people of a gallery folder, ready to be searched with this embedder.
-pub(super) fn searched(loaded: &Loaded, embedder: &OrtEmbedder) -> Gallery {
-    Gallery::new(embedder.digest(), metric(embedder), embedder.spec().dimension, &entries(loaded))
+pub(super) fn searched(loaded: &Loaded, embedder: &OrtEmbedder, rules: SiteRules) -> Gallery {
+    with_people(embedder.digest(), metric(embedder), embedder.spec().dimension, loaded, rules)
+}
+
+/// The people of a gallery folder with all that is known of them. `rules` hold for all.
+fn with_people(
+    model: ModelDigest,
+    metric: GalleryMetric,
+    dimension: usize,
+    loaded: &Loaded,
+    rules: SiteRules,
+) -> Gallery {
+    Gallery::new(model, metric, dimension, &entries(loaded))
         .with_groups(groups(loaded))
+        .with_standings(Standings::new(rules, particulars(loaded)))
 }
 
 fn metric(embedder: &OrtEmbedder) -> GalleryMetric {
@@ -43,6 +55,11 @@ fn groups(loaded: &Loaded) -> impl Iterator<Item = (PersonId, Vec<GroupId>)> + '
     loaded.people.iter().map(|person| (person.name.clone(), person.groups.clone()))
 }
 
+/// What else is known of everybody.
+fn particulars(loaded: &Loaded) -> impl Iterator<Item = (PersonId, Particulars)> + '_ {
+    loaded.people.iter().map(|person| (person.name.clone(), person.particulars.clone()))
+}
+
 /// Who is served, by their records.
 type Served = BTreeMap<RecordId, Known>;
 
@@ -53,6 +70,7 @@ struct Known {
     changed: WallTime,
     templates: usize,
     groups: Vec<GroupId>,
+    particulars: Particulars,
 }
 
 /// Follows a gallery folder.
@@ -64,6 +82,8 @@ pub(super) struct PeopleWatch {
     dimension: usize,
     /// What follows for whoever is verified from how many are enrolled.
     terms: Terms,
+    /// What holds for everybody.
+    rules: SiteRules,
     seen: Option<Fingerprint>,
     /// Who is served: which files, in which state.
     served: Option<Served>,
@@ -71,6 +91,8 @@ pub(super) struct PeopleWatch {
     trouble: Vec<String>,
     /// The folder could not be read at the last look, and nobody is recognised.
     is_shut: bool,
+    /// The rules have changed since the gallery was made.
+    is_outdated: bool,
     glances_per_check: u32,
     glances: u32,
 }
@@ -81,6 +103,7 @@ impl PeopleWatch {
         settings: &config::Gallery,
         embedder: &OrtEmbedder,
         terms: Terms,
+        rules: SiteRules,
     ) -> Result<Self, Failure> {
         let store = open_configured(settings).map_err(store_failure)?;
         let metric = metric(embedder);
@@ -94,10 +117,12 @@ impl PeopleWatch {
             metric,
             dimension,
             terms,
+            rules,
             seen: None,
             served: None,
             trouble: Vec::new(),
             is_shut: false,
+            is_outdated: false,
             glances_per_check,
             glances: 0,
         };
@@ -106,9 +131,13 @@ impl PeopleWatch {
         Ok(watch)
     }
 
-    /// Goes on by other settings.
-    pub(super) fn adopt(&mut self, terms: Terms) {
+    /// Goes on by other settings, those about people from the next [`PeopleWatch::refresh`] on.
+    pub(super) fn adopt(&mut self, terms: Terms, rules: SiteRules) {
         self.terms = terms;
+        if std::mem::replace(&mut self.rules, rules) != self.rules {
+            // What is served is no more what would be served.
+            self.is_outdated = true;
+        }
     }
 
     /// The gallery to search.
@@ -177,7 +206,7 @@ impl PeopleWatch {
             announcer.announce(EventKind::PersonRemoved { person, record, groups });
         }
         for (id, known) in now {
-            let Known { name: person, changed, templates, groups } = known.clone();
+            let Known { name: person, changed, templates, groups, particulars: _ } = known.clone();
             let record = id.to_string();
             let kind = match before.get(id) {
                 None => EventKind::PersonEnrolled { person, record, templates, groups },
@@ -192,8 +221,7 @@ impl PeopleWatch {
     }
 
     fn serve(&mut self, loaded: Loaded, before: Option<&Served>) {
-        let gallery = Gallery::new(self.model, self.metric, self.dimension, &entries(&loaded))
-            .with_groups(groups(&loaded));
+        let gallery = with_people(self.model, self.metric, self.dimension, &loaded, self.rules.clone());
         self.trouble = loaded.refused.iter().map(ToString::to_string).collect();
         if gallery.skipped() > 0 {
             self.trouble.push(format!(
@@ -215,13 +243,15 @@ impl PeopleWatch {
             changed: p.changed,
             templates: p.templates.len(),
             groups: p.groups.clone(),
+            particulars: p.particulars.clone(),
         };
         let served: Served = loaded.people.iter().map(|p| (p.id, known(p))).collect();
-        if self.is_shut || before != Some(&served) {
+        if self.is_shut || self.is_outdated || before != Some(&served) {
             self.gallery.replace(gallery);
         }
         self.served = Some(served);
         self.is_shut = false;
+        self.is_outdated = false;
         self.seen = Some(loaded.fingerprint);
     }
 }

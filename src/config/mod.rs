@@ -19,6 +19,7 @@ mod explain;
 mod load;
 mod manifest;
 mod manifest_check;
+mod people;
 mod schema;
 mod speed;
 mod suggest;
@@ -41,10 +42,11 @@ pub use manifest::{
     Colour, Decoder, DetectorSpec, EmbedderSpec, Fit, Input, LandmarksSpec, Layout, LivenessSpec,
     MANIFEST_SCHEMA, Manifest, Metric, PerChannel, Role, Source,
 };
+pub use people::People;
 pub use schema::{default_yaml, json_schema};
 pub use speed::{InvalidSpeed, Speed};
 pub use types::{
-    CONFIG_SCHEMA, Camera, Challenge, Config, ControlValue, Debug, Decision, Detection, Driver, Gallery,
-    Liveness, LivenessMode, Models, PixelFormat, Quality, SeveralFaces, Tracking,
+    CONFIG_SCHEMA, Camera, Challenge, Config, ControlValue, Debug, Decision, Detection, Driver, Enrolment,
+    Gallery, Liveness, LivenessMode, Models, PixelFormat, Quality, SeveralFaces, Tracking,
 };
 pub use watch::{OnFault, Watch};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::control::Control;
 use super::events::Events;
+use super::people::People;
 use super::speed::Speed;
 use super::watch::Watch;
 use crate::domain::{CameraId, Threshold};
@@ -46,6 +47,12 @@ pub struct Config {
     /// Where enrolled people are kept.
     #[serde(default)]
     pub gallery: Gallery,
+    /// What is kept of whoever is enrolled at the daemon.
+    #[serde(default)]
+    pub enrolment: Enrolment,
+    /// What holds for everybody who is enrolled.
+    #[serde(default)]
+    pub people: People,
     /// Who is told.
     #[serde(default)]
     pub events: Events,
@@ -76,6 +83,8 @@ impl Config {
             liveness: Liveness::default(),
             decision: Decision::default(),
             gallery: Gallery::default(),
+            enrolment: Enrolment::default(),
+            people: People::default(),
             events: Events::default(),
             debug: Debug::default(),
             control: Control::default(),
@@ -524,6 +533,15 @@ impl Default for Gallery {
     fn default() -> Self {
         Self { folder: "/var/lib/facewarden/enrolled".into(), key: None, reload_every_ms: 1000 }
     }
+}
+
+/// What is kept of whoever is enrolled at the daemon (`ctl enroll --live`); for `enroll` there is `--keep-photos`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Enrolment {
+    /// True: of each picture the face is cut out and kept, encrypted, so that another model needs no new pictures. A
+    /// stolen photo is worth more than a stolen template.
+    pub keep_photos: bool,
 }
 
 /// What is kept to look into decisions afterwards. Off by default: it is pictures of people.

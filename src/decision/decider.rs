@@ -228,11 +228,14 @@ impl EvidenceDecider {
         let Some(entry) = self.tracks.get_mut(&track) else { return Vec::new() };
         let Life::Gathering(gathering) = &entry.life else { return Vec::new() };
         let captured_at = gathering.looks.newest().unwrap_or(now);
-        let verified = match &verdict {
+        let person_of = |verdict: &Verdict| match verdict {
             Verdict::Verified(person) => Some(person.clone()),
             Verdict::Unknown(_) | Verdict::Rejected(_) => None,
         };
-        let evidence = gathering.evidence(verified.as_ref(), &self.policy);
+        // What there is to see of somebody barred is what they would have been verified by.
+        let evidence = gathering.evidence(person_of(&verdict).as_ref(), &self.policy);
+        let verdict = gathering.unless_barred(verdict);
+        let verified = person_of(&verdict);
         let only_named = only_strong(&gathering.looks.all()).cloned();
         entry.life = Life::Settled { verified: verified.clone(), newest: captured_at };
 

@@ -163,6 +163,15 @@ impl Gathering {
             .then(|| best.person.clone())
     }
 
+    /// A verdict as it stands, by whether the person whom the newest looks name may be let in now. All verdicts go through
+    /// here.
+    pub(super) fn unless_barred(&self, verdict: Verdict) -> Verdict {
+        match (&verdict, self.looks.together().barred) {
+            (Verdict::Verified(_), Some(barred)) => Verdict::Rejected(barred.into()),
+            _ => verdict,
+        }
+    }
+
     /// During and after a challenge it must be the same face all along.
     fn broken_trial(&self) -> Option<ChallengeFault> {
         let (Trial::Underway { person, .. } | Trial::Passed { person, .. }) = &self.trial else {

@@ -17,7 +17,8 @@
 //!    high enough, there is no other sign of a picture, the track has not used up its
 //!    attempts, the camera is not locked out, and the challenge, where there is one, was followed, and
 //! 6. the camera's view is fit ([`Scene::unfit`]), and nobody else in view speaks against it ([`SeveralFaces`]), and
-//! 7. the newest look is younger than `grant_valid`.
+//! 7. the newest look is younger than `grant_valid`, and
+//! 8. that person may be let in now ([`Together::barred`](crate::domain::Together::barred)).
 //!
 //! It is a sequential test: a clear face passes with the second look, a poor one takes more, and the chance of a
 //! stranger to pass at *some* look is what the threshold is made for ([`tries`]). Why this rule and no other was
@@ -56,6 +57,7 @@
 //! | nobody was enrolled at any of them | `Unknown(EmptyGallery)` |
 //! | alike enough at some time, and it looked like a picture | `Rejected(NotLive, ScreenEdge, Overexposed)`; at once when barred |
 //! | the challenge was put and failed | `Rejected(ChallengeFailed)`, at once |
+//! | all was in order, but the person may not be let in now | `Rejected` with why: `NotYetValid`, `Expired`, `OffSchedule`..., at once |
 //! | strong ones name different people | `Rejected(Inconsistent)` |
 //! | alike enough at some time, and something else stood in the way | `Rejected` with that |
 //! | alike enough, and two people about equally so (twins) | `Rejected(Ambiguous)` |
@@ -80,6 +82,8 @@
 //! again only after having been away for the whole cooldown.
 
 mod acceptance;
+#[cfg(test)]
+mod admission_tests;
 pub mod challenge;
 mod company;
 mod decider;

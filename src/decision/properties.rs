@@ -55,7 +55,8 @@ fn together(history: &[(u64, [f32; 3])]) -> Together {
     let mean = |who: usize| window.iter().map(|people| people[who]).sum::<f32>() / window.len() as f32;
     let named: Vec<_> = (0..3).map(|who| (NAMES[who], mean(who))).collect();
     let Together { best, second, .. } = look(0, &named).together;
-    Together { best, second, looks: u32::try_from(window.len()).unwrap(), is_restarted: false }
+    let looks = u32::try_from(window.len()).unwrap();
+    Together { best, second, barred: None, looks, is_restarted: false }
 }
 
 fn play(decider: &mut Heard, happenings: &[(u64, Happening)]) -> Vec<Decision> {

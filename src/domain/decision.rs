@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::challenge::ChallengeFault;
 use super::names::{PersonId, TrackId};
 use super::observation::QualityFault;
+use super::particulars::Barred;
 use super::score::{Similarity, Threshold};
 use super::view::ViewFault;
 use crate::clock::Moment;
@@ -53,6 +54,31 @@ pub enum Reason {
     CameraBlinded,
     /// The camera shows another place than before.
     CameraMoved,
+    /// Recognised, and what was granted to them begins later.
+    NotYetValid,
+    /// Recognised, and what was granted to them is over.
+    Expired,
+    /// Recognised, outside the hours of their schedule.
+    OffSchedule,
+    /// Recognised, and the time zone of their schedule is not known here.
+    TimeZoneUnknown,
+    /// Recognised, and what they agreed to is over.
+    ConsentEnded,
+    /// Recognised, and they have not agreed to that, which the settings ask for.
+    NoConsent,
+}
+
+impl From<Barred> for Reason {
+    fn from(barred: Barred) -> Self {
+        match barred {
+            Barred::NotYetValid => Self::NotYetValid,
+            Barred::Expired => Self::Expired,
+            Barred::OffSchedule => Self::OffSchedule,
+            Barred::TimeZoneUnknown => Self::TimeZoneUnknown,
+            Barred::ConsentEnded => Self::ConsentEnded,
+            Barred::NoConsent => Self::NoConsent,
+        }
+    }
 }
 
 impl From<ViewFault> for Reason {
@@ -71,6 +97,13 @@ impl Reason {
     #[must_use]
     pub fn view_fault(self) -> Option<ViewFault> {
         ViewFault::ALL.into_iter().find(|fault| Self::from(*fault) == self)
+    }
+
+    /// Why the person was not to be let in then, where that is the reason: they were recognised, and everything else was in
+    /// order.
+    #[must_use]
+    pub fn barred(self) -> Option<Barred> {
+        Barred::ALL.into_iter().find(|barred| Self::from(*barred) == self)
     }
 
     /// The reason in a sentence, for people.
@@ -99,6 +132,12 @@ impl Reason {
             Self::CameraCovered => "the camera was covered, or there was no light",
             Self::CameraBlinded => "a light shone into the camera",
             Self::CameraMoved => "the camera shows another place than before",
+            Self::NotYetValid => "what is granted to them begins later",
+            Self::Expired => "what was granted to them is over",
+            Self::OffSchedule => "it was outside the hours of their schedule",
+            Self::TimeZoneUnknown => "the time zone of their schedule is not known on this machine",
+            Self::ConsentEnded => "what they had agreed to is over",
+            Self::NoConsent => "no consent of theirs is recorded, and the settings ask for one",
         }
     }
 }

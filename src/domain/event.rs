@@ -299,6 +299,9 @@ pub struct MatchDetail {
     /// The groups of the person whom it is about, also where they are only resembled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupId>,
+    /// How they are called on a display, where that is not their name; only where they are, or would be, verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
     /// When the newest frame of the evidence was taken.
     pub captured_at: WallTime,
     /// When it was decided.

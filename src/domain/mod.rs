@@ -1,6 +1,7 @@
 //! What flows through Facewarden: frames, detections, tracks, observations, decisions, events.
 //!
-//! Plain data and the newtypes that make wrong values impossible. No I/O, no threads, no clock.
+//! Plain data and the newtypes that make wrong values impossible. No threads, no clock, and no I/O but for the rules of
+//! time zones, which their library takes from the system.
 
 mod calibration;
 mod challenge;
@@ -13,6 +14,7 @@ mod names;
 mod observation;
 mod particulars;
 mod pose;
+mod schedule;
 mod score;
 mod view;
 
@@ -30,7 +32,11 @@ pub use observation::{
     Detection, LiveScore, Quality, QualityFault, Scene, SceneFace, ScoredObservation, SpoofSigns, Together,
     Track, TrackState,
 };
-pub use particulars::{Admission, Consent, Hours, Particulars, Schedule};
+pub use particulars::{
+    Admission, Barred, Consent, InvalidParticulars, MAX_CALLED_BYTES, MAX_CONSENT_BYTES, MAX_NOTES_BYTES,
+    Particulars, SiteRules,
+};
 pub use pose::{Pose, Prompt};
+pub use schedule::{Hours, InvalidSchedule, MAX_HOLIDAYS, MAX_HOURS, Schedule, parse_date, time_zone_name};
 pub use score::{Candidate, NotAScore, Similarity, Threshold};
 pub use view::ViewFault;

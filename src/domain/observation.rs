@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::geometry::{Landmarks, Rect};
 use super::names::TrackId;
+use super::particulars::Barred;
 use super::pose::Pose;
 use super::score::Candidate;
 use super::view::ViewFault;
@@ -141,6 +142,8 @@ pub struct Together {
     pub best: Option<Candidate>,
     /// The most alike other person; `None` when fewer than two are enrolled.
     pub second: Option<Candidate>,
+    /// Why the most alike person may not be let in now, whatever the looks say.
+    pub barred: Option<Barred>,
     /// How many looks it is the mean of, from 1.
     pub looks: u32,
     /// True if the newest look did not resemble those before it: they are left out, and nothing gathered before

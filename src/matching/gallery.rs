@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::standing::Standings;
 use crate::domain::{Candidate, Embedding, EmbeddingError, GroupId, ModelDigest, PersonId, Similarity};
 
 /// What the embedder was trained for, which says how likeness is measured.
@@ -39,6 +40,7 @@ pub struct Gallery {
     skipped: usize,
     /// Of those who belong to any.
     groups: BTreeMap<PersonId, Vec<GroupId>>,
+    standings: Standings,
 }
 
 /// The two most alike people.
@@ -76,7 +78,17 @@ impl Gallery {
             rows.extend(entry.template.values().iter().map(|v| v / length));
         }
         let skipped = entries.len() - owners.len();
-        Self { model, metric, dimension, people, rows: rows.into(), owners, skipped, groups: BTreeMap::new() }
+        Self {
+            model,
+            metric,
+            dimension,
+            people,
+            rows: rows.into(),
+            owners,
+            skipped,
+            groups: BTreeMap::new(),
+            standings: Standings::default(),
+        }
     }
 
     /// The same with the groups of its people.
@@ -90,6 +102,19 @@ impl Gallery {
     #[must_use]
     pub fn groups_of(&self, person: &PersonId) -> &[GroupId] {
         self.groups.get(person).map_or(&[], Vec::as_slice)
+    }
+
+    /// The same with what is known of its people beside that.
+    #[must_use]
+    pub fn with_standings(mut self, standings: Standings) -> Self {
+        self.standings = standings;
+        self
+    }
+
+    /// What is known of its people beside that: who may be let in when.
+    #[must_use]
+    pub fn standings(&self) -> &Standings {
+        &self.standings
     }
 
     /// How many people can be recognised.
@@ -110,8 +135,8 @@ impl Gallery {
         self.skipped
     }
 
-    /// Identifies who is enrolled with which templates: a SHA-256, the same as long as the same people are searched,
-    /// however often they were loaded. Nothing can be read from it.
+    /// Identifies who is enrolled with which templates, and who may be let in when: a SHA-256, the same as long as the
+    /// same people are searched, however often they were loaded. Nothing can be read from it.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
@@ -122,6 +147,7 @@ impl Gallery {
             digest.update(name);
             row.iter().for_each(|value| digest.update(value.to_le_bytes()));
         }
+        self.standings.digest_into(&mut digest);
         digest.finalize().into()
     }
 

@@ -6,6 +6,7 @@ mod gallery;
 mod metric;
 mod pool;
 mod shared;
+mod standing;
 pub mod statistics;
 
 pub use cluster::{ClusterError, MAX_CLUSTERED, cluster};
@@ -13,3 +14,4 @@ pub use gallery::{Gallery, GalleryEntry, GalleryMetric, Ranking};
 pub use metric::{Metric, confidence, convert_threshold, distance};
 pub use pool::{Pool, Pooled, SAME_FACE};
 pub use shared::SharedGallery;
+pub use standing::Standings;

@@ -21,8 +21,8 @@ use super::trouble::Trouble;
 use crate::clock::{Clock, Moment};
 use crate::decision::{Decider, Said};
 use crate::domain::{
-    CameraId, Decision, EmbeddingError, Event, EventKind, Frame, SCHEMA, ScoredObservation, Together,
-    TrackId, Verdict,
+    CameraId, Candidate, Decision, EmbeddingError, Event, EventKind, Frame, SCHEMA, ScoredObservation,
+    Together, TrackId, Verdict,
 };
 use crate::inference::{Embedder, LivenessModel};
 use crate::matching::{Gallery, Pool, Pooled, Ranking, SharedGallery};
@@ -132,7 +132,7 @@ impl Embed {
                 }
                 if let (Some(frame), true) = (&work.frame, is_watching) {
                     for look in work.looks {
-                        let scored = self.score(frame, look);
+                        let scored = self.score(frame, look, newest);
                         let now = self.now(newest);
                         said.extend(scored.into_iter().flat_map(|scored| self.decider.observe(&scored, now)));
                     }
@@ -161,8 +161,9 @@ impl Embed {
         if self.has_own_time.load(Ordering::Acquire) { newest } else { self.clock.now().max(newest) }
     }
 
-    /// Embeds one face and asks the gallery; `None` if a model fails, which is counted and said once.
-    fn score(&mut self, frame: &Frame, look: Look) -> Option<ScoredObservation> {
+    /// Embeds one face and asks the gallery; `None` if a model fails, which is counted and said once. `newest`: when the
+    /// newest frame was taken.
+    fn score(&mut self, frame: &Frame, look: Look, newest: Moment) -> Option<ScoredObservation> {
         let gallery = self.gallery.current();
         let embedded = self.embedder.embed(&frame.pixels, &look.detection);
         let ranked = embedded.and_then(|embedding| {
@@ -171,7 +172,7 @@ impl Embed {
             let pooled = pool.add(frame.captured_at, embedding, self.terms.window)?;
             Ok((alone, together(&gallery, pool, pooled)?))
         });
-        let (alone, together) = match ranked {
+        let (alone, mut together) = match ranked {
             Ok(ranked) => {
                 self.embedder_trouble.works();
                 self.stats.embeddings.add_one();
@@ -194,6 +195,10 @@ impl Embed {
                 None
             }
         };
+        // Last, so that it is asked for the time of the decision.
+        let now = self.clock.wall(self.now(newest));
+        let barred = |best: &Candidate| gallery.standings().barred(&best.person, now);
+        together.barred = together.best.as_ref().and_then(barred);
         Some(ScoredObservation {
             track: look.track,
             seq: frame.seq,
@@ -250,5 +255,5 @@ fn together(gallery: &Gallery, pool: &Pool, pooled: Pooled) -> Result<Together, 
         None => Ranking::default(),
     };
     let looks = u32::try_from(pool.len()).unwrap_or(u32::MAX);
-    Ok(Together { best, second, looks, is_restarted: pooled == Pooled::Restarted })
+    Ok(Together { best, second, barred: None, looks, is_restarted: pooled == Pooled::Restarted })
 }

@@ -26,6 +26,9 @@ pub(super) fn decided(
         Verdict::Unknown(_) => None,
     };
     detail.groups = about.map(|person| gallery.groups_of(person).to_vec()).unwrap_or_default();
+    if let Verdict::Verified(person) = &decision.verdict {
+        detail.display_name = gallery.standings().display_name(person).map(str::to_owned);
+    }
     match &decision.verdict {
         Verdict::Verified(person) if terms.is_shadow => EventKind::Shadow { person: person.clone(), detail },
         Verdict::Verified(person) => EventKind::Verified {
@@ -74,6 +77,7 @@ fn detail(
         camera: camera.clone(),
         track: decision.track,
         groups: Vec::new(),
+        display_name: None,
         captured_at,
         decided_at: captured_at + decision.decided_at.since(decision.captured_at),
         similarity: evidence.similarity,

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::disk;
 use super::error::StoreError;
 use super::folder::{self, WriteLock};
-use super::format::encode;
+use super::format::{encode, invalid};
 use super::gallery::{Loaded, Store, claimants, ensure_free};
 use super::key::{Key, KeyRing};
 use super::person::{Person, RecordId, Template, to_millisecond};
@@ -207,6 +207,11 @@ impl<'a> Changes<'a> {
 
     /// Writes somebody, and knows them from then on.
     fn put(&mut self, person: Person) -> Result<Person, StoreError> {
+        // Not when reading: a time zone that this machine does not know bars whoever has it, and damages nothing.
+        if let Err(why) = person.particulars.check() {
+            let source = invalid("particulars", why);
+            return Err(StoreError::Unstorable { name: person.name, source });
+        }
         self.store.write(&person, self.key())?;
         let people = &mut self.loaded.people;
         // They may have had another name.

@@ -76,6 +76,28 @@ fn who_is_told_is_checked() {
 }
 
 #[test]
+fn what_holds_for_people_is_checked() {
+    for (people, says) in [
+        ("time_zone: Berlin", "`people.time_zone` cannot be `Berlin`"),
+        ("time_zone: europe/berlin", "write `Europe/Berlin`"),
+        ("holidays: [2026-02-30]", "`people.holidays[0]`"),
+        ("holidays: 2026-12-25", "`people.holidays`"),
+        ("require_consent: maybe", "`people.require_consent`"),
+    ] {
+        let text = with_camera(&format!("people:\n  {people}\n"));
+        assert!(text.contains(says), "{people}\n{text}");
+        assert!(text.contains("facewarden.yaml:"), "it says where: {text}");
+    }
+    for fine in
+        ["time_zone: Europe/Berlin", "holidays: [2026-12-25, \"2026-12-26\"]", "require_consent: true"]
+    {
+        assert_eq!(warnings(&format!("people:\n  {fine}\n")), "", "{fine}");
+    }
+    let twice = warnings("people:\n  holidays: [2026-12-25, 2026-12-25]\n");
+    assert!(twice.contains("names 2026-12-25 twice"), "{twice}");
+}
+
+#[test]
 fn who_may_ask_is_checked() {
     for (control, says) in [
         ("path: control.sock", "`control.path` cannot be control.sock"),

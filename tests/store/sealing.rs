@@ -76,8 +76,8 @@ fn a_key_that_others_can_read_or_that_is_another_is_refused() {
     assert!(store.enrol(&name("Bert"), vec![template(0.2)], time(2)).is_err());
     // One of that key among our own is in the way, and left where it is.
     write(&text);
-    let strange = fs::read_dir(other.folder()).unwrap().map(|f| f.unwrap().path());
-    let strange = strange.filter(|f| f.extension().is_some_and(|e| e == "fwp")).next().unwrap();
+    let mut strange = fs::read_dir(other.folder()).unwrap().map(|f| f.unwrap().path());
+    let strange = strange.find(|f| f.extension().is_some_and(|e| e == "fwp")).unwrap();
     let copied = store.folder().join(strange.file_name().unwrap());
     fs::copy(&strange, &copied).unwrap();
     let loaded = store.load_and_quarantine().unwrap();

@@ -129,7 +129,14 @@ fn usable(path: &Path, seen: Vec<Seen>, size: (u32, u32)) -> Usable {
         return Err("quality");
     }
     let source = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Portrait { source, detection: face.detection, quality: face.quality, embedding, mark: None })
+    Ok(Portrait {
+        source,
+        detection: face.detection,
+        quality: face.quality,
+        embedding,
+        mark: None,
+        photo: None,
+    })
 }
 
 /// A gallery in memory.

@@ -206,7 +206,8 @@ impl Visit {
         let models = Models::load(&config)?;
         let terms = models.terms(&config, true)?;
         let store = Store::open_or_create(folder.join("enrolled")).map_err(store_failure)?;
-        let gallery = people::searched(&store.load().map_err(store_failure)?, &models.embedder);
+        let gallery =
+            people::searched(&store.load().map_err(store_failure)?, &models.embedder, config.people.rules());
         let decider = EvidenceDecider::new(terms.policy, Box::new(|| 0)).or_exit(Exit::Config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         // A frame for which there is no room would look like one that was not decoded; its taker does next to nothing.

@@ -71,7 +71,7 @@ pub fn watch(
     let (model, identity) = (models.embedder.digest(), models.identity());
     let settings = Settings::new(config, extras.reread, &models);
     let outlook = settings.outlook(config)?;
-    let people = PeopleWatch::open(&config.gallery, &models.embedder, outlook.terms)?;
+    let people = PeopleWatch::open(&config.gallery, &models.embedder, outlook.terms, config.people.rules())?;
     let cameras: Vec<CameraId> = config.cameras.iter().map(|camera| camera.id.clone()).collect();
     let telling = Arc::new(Telling::open(&config.events, &cameras, extras.sinks, &clock)?);
     let wake = shutdown.clone();
@@ -247,7 +247,7 @@ impl House for Keeper {
         let (site, people) = (&mut self.site, &mut self.people);
         let reloaded = self.settings.read_again(|config, outlook| {
             site.change(config, outlook.policies);
-            people.adopt(outlook.terms);
+            people.adopt(outlook.terms, config.people.rules());
         });
         match &reloaded {
             Ok(reloaded) => {

@@ -55,7 +55,8 @@ pub(super) fn work(
     (embedder, standard): (Box<dyn Embedder>, Standard),
 ) -> Work {
     let (gallery, gates) = (config.gallery.clone(), gates(&config.quality));
-    let mut tools = Tools { gallery, gates, embedder, standard };
+    let keeps_photos = config.enrolment.keep_photos;
+    let mut tools = Tools { gallery, gates, embedder, standard, keeps_photos };
     Box::new(move |talk| {
         sitting.run(&mut tools, talk).unwrap_or_else(|failure| {
             Answer::refused(refusal(failure.exit), format!("{} was not enrolled: {failure}", sitting.person))
@@ -69,14 +70,19 @@ struct Tools {
     gates: Gates,
     embedder: Box<dyn Embedder>,
     standard: Standard,
+    keeps_photos: bool,
 }
 
 impl Sitting {
     fn run(&self, tools: &mut Tools, talk: &mut dyn Talk) -> Result<Answer, Failure> {
         // First whether there is somewhere to put it.
         let store = open_configured(&tools.gallery).map_err(store_failure)?;
-        let plan =
-            Plan { wanted: self.pictures, at_most: self.at_most, at_least: self.at_most.min(AT_LEAST) };
+        let plan = Plan {
+            wanted: self.pictures,
+            at_most: self.at_most,
+            at_least: self.at_most.min(AT_LEAST),
+            keeps_photos: tools.keeps_photos,
+        };
         let mut collection = Collection::new(plan, self.clock.now());
         let mut guide = Guide::default();
         let seen = self.tap.join(1);

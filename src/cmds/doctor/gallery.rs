@@ -70,6 +70,21 @@ fn count(loaded: &Loaded, model: Option<ModelDigest>, found: &mut Findings) {
     }
     let templates = || loaded.people.iter().flat_map(|person| &person.templates);
     found.ok(CHECK, format_args!("{people} enrolled, with {} pictures", templates().count()));
+    let is_unclear = |person: &&crate::store::Person| {
+        person.particulars.admission.schedule.as_ref().is_some_and(|schedule| schedule.check().is_err())
+    };
+    let unclear: Vec<_> =
+        loaded.people.iter().filter(is_unclear).map(|person| person.name.to_string()).collect();
+    if !unclear.is_empty() {
+        found.fail(
+            CHECK,
+            format_args!(
+                "never let in, since the time zone of their schedule is not known here: {}",
+                unclear.join(", ")
+            ),
+            "facewarden persons set NAME --schedule HOURS --time-zone ZONE",
+        );
+    }
     let Some(model) = model else { return };
     let is_strange = |person: &&crate::store::Person| {
         person.templates.iter().all(|template| template.embedding.model() != model)

@@ -18,10 +18,10 @@ use super::mark::FileMark;
 use super::picture::{Portrait, Refusal, take};
 use super::record::{Line, Outcome as Became, Record};
 use super::roster::{self, Wanted};
-use super::standard::{Judged, Standard, nobody_yet};
+use super::standard::{Judged, Standard, nobody_yet, template};
 use super::writing::{Written, write};
 use crate::clock::{Clock, Moment, SystemClock, WallTime};
-use crate::cmds::engine::{Engine, read_photo_file};
+use crate::cmds::engine::{Engine, read_photo, read_photo_file};
 use crate::cmds::exit::{Exit, Failure, OrExit, Outcome};
 use crate::cmds::gallery::{store_failure, warn_of_refused};
 use crate::cmds::pictures::Entry;
@@ -213,7 +213,15 @@ impl<'a> Bulk<'a> {
         let mark = read_photo_file(path).ok().map(|bytes| FileMark::of(&bytes));
         let refused = match (look, mark) {
             (Ok(seen), Some(mark)) => match take(path, seen, mark, self.args.force) {
-                Ok(portrait) => return sitting.taken.push((path.to_owned(), portrait)),
+                Ok(portrait) => {
+                    // Once more from the file: this is asked for rarely, and keeping every picture in memory costs always.
+                    let picture = self.args.keep_photos.then(|| read_photo(path).ok()).flatten();
+                    let portrait = match &picture {
+                        Some(picture) => portrait.with_photo(picture),
+                        None => portrait,
+                    };
+                    return sitting.taken.push((path.to_owned(), portrait));
+                }
                 // Which one cannot be said for one picture among many.
                 Err(refusal @ Refusal::SeveralFaces(_)) => (
                     refusal.code(),
@@ -393,7 +401,7 @@ impl Page<'_, '_> {
         if !judged.conflicts().is_empty() && !force {
             return Ok(Written::Refused(judged));
         }
-        let templates = judged.templates(portraits, now);
+        let templates: Vec<_> = judged.kept(portraits).map(|portrait| template(portrait, now)).collect();
         if templates.is_empty() {
             return Ok(Written::Done(judged, None));
         }

@@ -10,8 +10,8 @@ use crate::matching::{Metric, distance};
 pub(super) const SAME_LOOK: f32 = 0.02;
 
 /// Two photos nearer than this are one photo, saved in another size or compressed again: 19 of 20 such copies are nearer
-/// than 0.054, and no two photos that were taken separately are nearer than 0.11 (`facewarden bench --only duplicates`,
-/// docs/enrolment.md).
+/// than 0.054, and of 240 pairs of photos taken separately of one person none is nearer than 0.084
+/// (`facewarden bench --only duplicates`, docs/enrolment.md).
 pub(super) const SAME_PHOTO: f32 = 0.06;
 
 /// A new picture to choose from.

@@ -150,14 +150,14 @@ mod tests {
 
     const MODEL: ModelDigest = ModelDigest([1; 32]);
 
-    /// Somebody with templates of these yaws, pitches and lumas.
+    /// Somebody with templates of these yaws, pitches (from one who looks straight ahead) and lumas.
     fn person(looks: &[Option<(f32, f32, f32)>]) -> Person {
         let at = WallTime(jiff::Timestamp::UNIX_EPOCH);
         let mut person = nobody_yet(&PersonId::new("Ada").unwrap(), at);
         person.templates.extend(looks.iter().map(|look| Template {
-            look: look.map(|(yaw_deg, pitch_deg, luma)| Look {
+            look: look.map(|(yaw_deg, pitch, luma)| Look {
                 yaw_deg,
-                pitch_deg,
+                pitch_deg: pitch - 12.0,
                 luma,
                 sharpness: 0.2,
                 face_px: 100.0,

@@ -29,6 +29,8 @@ pub struct Plan {
     pub at_most: Duration,
     /// It takes at least so long, in case better looks come.
     pub at_least: Duration,
+    /// Whether the faces are to be kept as pictures.
+    pub keeps_photos: bool,
 }
 
 /// What makes it possible to look.
@@ -189,7 +191,8 @@ impl Collection {
             return Ok(Taken::Fault(*fault));
         }
         let embedding = embedder.embed(picture, detection)?;
-        let look = Portrait { source, detection: *detection, quality, embedding, mark: None };
+        let look = Portrait { source, detection: *detection, quality, embedding, mark: None, photo: None };
+        let look = if self.plan.keeps_photos { look.with_photo(picture) } else { look };
         Ok(if keep(&mut self.kept, look, self.plan.wanted)? { Taken::Kept } else { Taken::Alike })
     }
 
@@ -358,7 +361,12 @@ mod tests {
                 other => Err(format!("{other:?}")),
             },
         };
-        let plan = Plan { wanted: 3, at_most: Duration::from_secs(15), at_least: Duration::from_secs(1) };
+        let plan = Plan {
+            wanted: 3,
+            at_most: Duration::from_secs(15),
+            at_least: Duration::from_secs(1),
+            keeps_photos: false,
+        };
         let result = collect_from_camera(&mut source, &mut eyes, &clock, plan);
         (result, clock.now())
     }

@@ -6,6 +6,7 @@
 mod bulk;
 mod choose;
 mod coverage;
+mod cutout;
 mod from_camera;
 mod guide;
 mod likeness;
@@ -79,6 +80,9 @@ pub struct Args {
     /// Take blurred, dark, small or turned faces too, and pictures that look like somebody else
     #[arg(long)]
     pub force: bool,
+    /// Keep the face of each picture, cut out and encrypted, so that another model needs no new pictures (`facewarden migrate`)
+    #[arg(long)]
+    pub keep_photos: bool,
     /// Print one JSON object instead of words
     #[arg(long)]
     pub json: bool,

@@ -70,7 +70,9 @@ impl One<'_> {
         let args = self.args;
         let mut looked = Looked::default();
         for path in &args.images {
-            match picture::look(engine, path, args.face, args.force).or_exit(Exit::Internal)? {
+            match picture::look(engine, path, args.face, (args.force, args.keep_photos))
+                .or_exit(Exit::Internal)?
+            {
                 Ok(portrait) => {
                     // The folder too: two folders may hold pictures of one name.
                     looked.pictures.push(PictureReport::of(path.display().to_string()));
@@ -136,7 +138,8 @@ impl One<'_> {
             },
         };
         let at_most = Duration::from_secs(args.seconds);
-        let plan = Plan { wanted: args.looks.into(), at_most, at_least: at_most.min(Duration::from_secs(3)) };
+        let at_least = at_most.min(Duration::from_secs(3));
+        let plan = Plan { wanted: args.looks.into(), at_most, at_least, keeps_photos: args.keep_photos };
         let (portraits, tally) =
             collect_from_camera(&mut *source, &mut eyes, &**clock, plan).map_err(|error| {
                 let exit = match &error {

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use image::RgbImage;
 use serde::Serialize;
 
+use super::cutout::cut_out;
 use super::mark::FileMark;
 use crate::cmds::engine::{self, Engine, Face, LookError};
 use crate::cmds::pictures::Seen;
@@ -26,6 +28,8 @@ pub struct Portrait {
     pub embedding: Embedding,
     /// Which file it was, where that is to be known again.
     pub mark: Option<FileMark>,
+    /// The face cut out of the picture, as a picture file, where that is to be kept.
+    pub photo: Option<Vec<u8>>,
 }
 
 impl Portrait {
@@ -149,7 +153,7 @@ pub(super) fn look(
     engine: &mut Engine,
     path: &Path,
     chosen: Option<usize>,
-    force: bool,
+    (force, keeps_photo): (bool, bool),
 ) -> Result<Result<Portrait, Refusal>, InferenceError> {
     let picture = match engine::read_photo(path) {
         Ok(picture) => picture,
@@ -164,7 +168,8 @@ pub(super) fn look(
     }
     let embedding = engine.embedder.embed(&picture, &face.detection)?;
     let Face { detection, quality } = face;
-    Ok(Ok(Portrait { source: file_name(path), detection, quality, embedding, mark: None }))
+    let photo = if keeps_photo { cut_out(&picture, &detection) } else { None };
+    Ok(Ok(Portrait { source: file_name(path), detection, quality, embedding, mark: None, photo }))
 }
 
 /// Takes the one face of a picture that was looked at already.
@@ -175,7 +180,14 @@ pub(super) fn take(path: &Path, seen: Vec<Seen>, mark: FileMark, force: bool) ->
     let Seen { face, embedding, .. } = choose(seen, |seen| &seen.face.detection, None)?;
     check(&face.quality, force)?;
     let Face { detection, quality } = face;
-    Ok(Portrait { source: file_name(path), detection, quality, embedding, mark: Some(mark) })
+    Ok(Portrait { source: file_name(path), detection, quality, embedding, mark: Some(mark), photo: None })
+}
+
+impl Portrait {
+    /// With the face cut out of the picture that it was taken from, to be kept.
+    pub(super) fn with_photo(self, picture: &RgbImage) -> Self {
+        Self { photo: cut_out(picture, &self.detection), ..self }
+    }
 }
 
 fn file_name(path: &Path) -> String {

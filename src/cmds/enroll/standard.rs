@@ -87,10 +87,12 @@ impl Standard {
 
 impl Judged {
     /// What is written of what was taken.
-    #[must_use]
-    pub fn templates(&self, portraits: &[Portrait], now: WallTime) -> Vec<Template> {
-        let kept = portraits.iter().zip(&self.fates).filter(|(_, fate)| **fate == Fate::Kept);
-        kept.map(|(portrait, _)| template(portrait, now)).collect()
+    pub fn kept<'p>(&self, portraits: &'p [Portrait]) -> impl Iterator<Item = &'p Portrait> {
+        portraits
+            .iter()
+            .zip(&self.fates)
+            .filter(|(_, fate)| **fate == Fate::Kept)
+            .map(|(portrait, _)| portrait)
     }
 
     /// What speaks against enrolling it.

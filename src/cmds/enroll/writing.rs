@@ -2,12 +2,12 @@
 //! moment cannot both find them unknown.
 
 use super::picture::Portrait;
-use super::standard::{Judged, Standard};
+use super::standard::{Judged, Standard, template};
 use crate::clock::WallTime;
 use crate::cmds::exit::{Exit, Failure, OrExit};
 use crate::cmds::gallery::store_failure;
 use crate::domain::PersonId;
-use crate::store::Changes;
+use crate::store::{Changes, Template};
 
 /// What came of it.
 #[derive(Debug)]
@@ -33,7 +33,12 @@ pub(in crate::cmds) fn write(
     if !judged.conflicts().is_empty() && !force {
         return Ok(Written::Refused(judged));
     }
-    let templates = judged.templates(portraits, now);
+    let mut templates = Vec::new();
+    for portrait in judged.kept(portraits) {
+        let photo = portrait.photo.as_deref().map(|photo| changes.keep_photo(photo, now));
+        let photo = photo.transpose().map_err(store_failure)?;
+        templates.push(Template { photo, ..template(portrait, now) });
+    }
     if templates.is_empty() {
         return Ok(Written::Done(judged, None));
     }

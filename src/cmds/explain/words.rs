@@ -52,6 +52,9 @@ fn sentence(kind: &EventKind, now: WallTime) -> String {
         EventKind::Unknown { reason, .. } => {
             format!("Somebody was there and was not recognised: {}.", reason.in_words())
         }
+        EventKind::Rejected { person: Some(person), reason, .. } if reason.barred().is_some() => {
+            format!("{person} was recognised, and not let in: {}.", reason.in_words())
+        }
         EventKind::Rejected { person: Some(person), reason, .. } => {
             format!("Somebody who resembles {person} was not let in: {}.", reason.in_words())
         }

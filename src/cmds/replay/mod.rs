@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> Outcome {
         }
         notes.push(difference);
     }
-    let gallery = gallery(&config.gallery, &models, &manifest.gallery, &mut notes)?;
+    let gallery = gallery(&config, &models, &manifest.gallery, &mut notes)?;
     let replayed = decide_again(&bundle, &config, models, gallery)?;
     if !manifest.is_cut && replayed.as_ref().is_some_and(|replayed| looks(replayed) != looks(&manifest.event))
     {
@@ -200,20 +200,20 @@ fn difference(manifest: &Manifest, models: &Models) -> Option<String> {
     (!named.is_empty()).then(|| named.join("; "))
 }
 
-/// Today's gallery. Nothing is changed in its folder.
+/// Today's gallery: who may be let in is asked for the time of the recording. Nothing is changed in its folder.
 fn gallery(
-    settings: &config::Gallery,
+    config: &Config,
     models: &Models,
     then: &GalleryIdentity,
     notes: &mut Vec<String>,
 ) -> Result<Gallery, Failure> {
-    let loaded = open_configured(settings).and_then(|store| store.load()).map_err(store_failure)?;
+    let loaded = open_configured(&config.gallery).and_then(|store| store.load()).map_err(store_failure)?;
     warn_of_refused(&loaded);
-    let gallery = people::searched(&loaded, &models.embedder);
+    let gallery = people::searched(&loaded, &models.embedder, config.people.rules());
     let now = crate::domain::ModelDigest(gallery.digest()).to_string();
     if now != then.digest {
         notes.push(format!(
-            "the gallery has changed since: {} could be recognised then, {} can be now",
+            "the gallery, or when its people may be let in, has changed since: {} could be recognised then, {} can be now",
             then.people,
             gallery.people()
         ));

@@ -24,8 +24,11 @@ pub(super) fn variables(event: &Event) -> Vec<(&'static str, String)> {
     set("FACEWARDEN_EVENT_ID", &event.id);
     set("FACEWARDEN_AT", &event.at);
     match &event.kind {
-        EventKind::Verified { person, expires_at, expired: false, .. } => {
+        EventKind::Verified { person, expires_at, expired: false, detail } => {
             set("FACEWARDEN_PERSON", person);
+            if let Some(name) = &detail.display_name {
+                set("FACEWARDEN_DISPLAY_NAME", name);
+            }
             set("FACEWARDEN_EXPIRES_AT", expires_at);
         }
         // Nor here: the time of the grant is over.

@@ -33,6 +33,7 @@ fn detail() -> MatchDetail {
     MatchDetail {
         camera: CameraId::new("door").unwrap(),
         track: TrackId(3),
+        display_name: None,
         groups: Vec::new(),
         captured_at: at("19:25:23.341"),
         decided_at: at("19:25:23.378"),
@@ -95,6 +96,22 @@ Ada Lovelace was verified: the looks together are alike enough, and nothing spok
     check(verified(), "19:25:25.341", &expired);
     let later = expired.replace("expired 0 ms ago", "expired 34 min ago");
     check(verified(), "20:00:00", &later);
+}
+
+#[test]
+fn somebody_recognised_who_may_not_be_let_in() {
+    let rejected = |reason| {
+        let event = event(EventKind::Rejected { person: Some(ada()), reason, detail: detail() });
+        explain(&event, at("19:25:24")).lines().nth(1).unwrap().to_owned()
+    };
+    assert_eq!(
+        rejected(Reason::Expired),
+        "Ada Lovelace was recognised, and not let in: what was granted to them is over."
+    );
+    assert_eq!(
+        rejected(Reason::OffSchedule),
+        "Ada Lovelace was recognised, and not let in: it was outside the hours of their schedule."
+    );
 }
 
 #[test]

@@ -1,8 +1,13 @@
 //! `facewarden persons`: who is enrolled, and changing it. Shows no embedding and no score.
 
-use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+mod set;
+mod times;
+mod words;
 
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -10,10 +15,11 @@ use super::enroll::Coverage;
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::gallery::{GalleryArgs, store_failure, warn_of_refused};
 use crate::clock::{Clock, SystemClock, WallTime};
-use crate::config::Role;
-use crate::domain::{GroupId, ModelDigest, PersonId};
+use crate::config::{Config, People, Role};
+use crate::domain::{Barred, GroupId, ModelDigest, Particulars, PersonId, Reason, SiteRules};
 use crate::inference::ModelFolders;
 use crate::store::{Loaded, Person, Store};
+use set::{Change, local_zone};
 
 /// Arguments of `persons`.
 #[derive(Debug, clap::Args)]
@@ -28,6 +34,9 @@ pub struct Args {
     /// The embedder in use: templates of others are pointed out
     #[arg(long, global = true, default_value = "faceplugin512", value_name = "NAME")]
     model: String,
+    /// Configuration file, whose `people` hold for everybody [default: /etc/facewarden/facewarden.yaml, where there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Folder with models and their manifests [default: see the README]
     #[arg(long, global = true, value_name = "DIR")]
     models_dir: Option<PathBuf>,
@@ -36,8 +45,12 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Everybody who is enrolled; damaged files are named, and the exit code is 65 if there are any
-    List,
-    /// One person: where each template came from and when, how well they are covered, and what to add
+    List {
+        /// Only those whose time, or whose consent, is over
+        #[arg(long)]
+        expired: bool,
+    },
+    /// One person: what is known of them, whether they may be let in now, where each template came from, and what to add
     Show {
         /// Who
         name: PersonId,
@@ -49,6 +62,10 @@ enum Action {
         /// The new name
         new: PersonId,
     },
+    /// Say how somebody is called, when they may be let in, and what they agreed to
+    ///
+    /// What is not named stays as it is. A running daemon takes it over by itself.
+    Set(Box<SetArgs>),
     /// Put somebody into groups or take them out; sinks can be told about groups alone
     #[command(arg_required_else_help = true)]
     Groups {
@@ -71,11 +88,22 @@ enum Action {
     },
 }
 
+#[derive(Debug, clap::Args)]
+struct SetArgs {
+    /// Who
+    name: PersonId,
+    #[command(flatten)]
+    change: Change,
+}
+
 /// A person in JSON.
 #[derive(Debug, Serialize)]
 struct PersonReport {
     name: PersonId,
     groups: Vec<GroupId>,
+    particulars: Particulars,
+    /// Why they may not be let in now, as events name it; `null` if they may.
+    barred: Option<Reason>,
     file: String,
     enrolled: WallTime,
     changed: WallTime,
@@ -113,30 +141,98 @@ struct RefusedReport {
 /// If the gallery cannot be read or changed, or there is nobody of that name.
 pub fn run(args: &Args) -> Outcome {
     let store = args.gallery.open()?;
+    let house = &House::of(args)?;
     match &args.action {
-        Action::List => list(args, &store),
+        Action::List { expired } => list(args, &store, house, *expired),
         Action::Show { name } => {
             let person = store.get(name).map_err(store_failure)?;
-            show(args, &person, &Models::known(args))
+            show(args, &person, &Models::known(args), house)
         }
+        Action::Set(what) => set(args, &store, house, &what.name, &what.change),
         Action::Rename { old, new } => {
             let clock = SystemClock::new();
             let person = store.rename(old, new, clock.wall(clock.now())).map_err(store_failure)?;
-            done(args, &person, &format!("{old} is now {new}\n"))
+            done(args, &person, &format!("{old} is now {new}\n"), house)
         }
         Action::Groups { name, add, remove } => {
             let clock = SystemClock::new();
             let now = clock.wall(clock.now());
             let person = store.regroup(name, (add, remove), now).map_err(store_failure)?;
-            done(args, &person, &format!("{name} is in {}\n", groups(&person)))
+            done(args, &person, &format!("{name} is in {}\n", groups(&person)), house)
         }
-        Action::Remove { name, yes } => remove(args, &store, name, *yes),
+        Action::Remove { name, yes } => remove(args, &store, house, name, *yes),
     }
 }
 
-fn list(args: &Args, store: &Store) -> Outcome {
-    let loaded = store.load().map_err(store_failure)?;
+/// What the configuration says that concerns people, and the time.
+struct House {
+    people: People,
+    rules: SiteRules,
+    zone: TimeZone,
+    now: WallTime,
+}
+
+impl House {
+    /// The settings of the file that was named, or of the usual one where there is one.
+    ///
+    /// # Errors
+    /// If the file that was named cannot be used. Of the usual one that is said, and nothing of it holds.
+    fn of(args: &Args) -> Result<Self, Failure> {
+        let usual = Path::new(super::DEFAULT_CONFIG);
+        let people = match &args.config {
+            Some(path) => Config::read(path).map_err(super::config_failure)?.people,
+            None if usual.try_exists().is_ok_and(|there| !there) => People::default(),
+            None => Config::read(usual).map(|config| config.people).unwrap_or_else(|error| {
+                eprintln!(
+                    "facewarden: which consent, holidays and time zone `people` asks for is not known, and what is said \
+                     here goes without: {error}"
+                );
+                People::default()
+            }),
+        };
+        let clock = SystemClock::new();
+        let zone = local_zone(None, &people)?;
+        Ok(Self { rules: people.rules(), people, zone, now: clock.wall(clock.now()) })
+    }
+
+    fn barred(&self, person: &Person) -> Option<Barred> {
+        person.particulars.barred_at(self.now, &self.rules)
+    }
+}
+
+fn set(args: &Args, store: &Store, house: &House, name: &PersonId, change: &Change) -> Outcome {
+    if *change == Change::default() {
+        return Err(Failure::new(Exit::Usage, "say what to change, such as --valid-until 2026-12-31"));
+    }
+    let before = store.get(name).map_err(store_failure)?;
+    let after = change.apply(&before.particulars, &house.people, house.now)?;
+    if after == before.particulars {
+        return done(args, &before, &format!("nothing changed: {name} is known like that\n"), house);
+    }
+    let mut applied = Ok(());
+    // Once more, from what is there by now: somebody else may have changed something meanwhile.
+    let describe = |particulars: &mut Particulars| match change.apply(particulars, &house.people, house.now) {
+        Ok(after) => *particulars = after,
+        Err(failure) => applied = Err(failure),
+    };
+    let person = store.describe(name, describe, house.now).map_err(store_failure)?;
+    applied?;
+    let barred = house.barred(&person);
+    let text = format!(
+        "{name}\n{}  now       {}\n",
+        words::lines(&person.particulars, &house.zone),
+        words::now(barred)
+    );
+    done(args, &person, &text, house)
+}
+
+fn list(args: &Args, store: &Store, house: &House, only_expired: bool) -> Outcome {
+    let mut loaded = store.load().map_err(store_failure)?;
     let models = Models::known(args);
+    if only_expired {
+        let is_over = |barred| matches!(barred, Barred::Expired | Barred::ConsentEnded);
+        loaded.people.retain(|person| house.barred(person).is_some_and(is_over));
+    }
     let exit = if warn_of_refused(&loaded) == 0 { Exit::Ok } else { Exit::Data };
     if args.json {
         let not_used = loaded
@@ -145,38 +241,42 @@ fn list(args: &Args, store: &Store) -> Outcome {
             .map(|file| RefusedReport { file: file.file_name.clone(), problem: file.problem.to_string() });
         say_json(&ListReport {
             gallery: store.folder().to_owned(),
-            persons: loaded.people.iter().map(|p| models.report(p)).collect(),
+            persons: loaded.people.iter().map(|p| models.report(p, house.barred(p))).collect(),
             not_used: not_used.collect(),
         })?;
         return Ok(exit);
     }
-    super::say(&table(&loaded, &models))?;
+    if only_expired && loaded.people.is_empty() {
+        super::say("nobody's time is over\n")?;
+        return Ok(exit);
+    }
+    super::say(&table(&loaded, &models, house))?;
     if let Some(what) = &models.trouble {
         eprintln!("facewarden: which templates can be used is not known: {what}");
     }
     Ok(exit)
 }
 
-fn table(loaded: &Loaded, models: &Models) -> String {
+fn table(loaded: &Loaded, models: &Models, house: &House) -> String {
     if loaded.people.is_empty() {
         return match loaded.refused.len() {
             0 => "nobody is enrolled\n".to_owned(),
             count => format!("nobody can be recognised: {count} files are not used\n"),
         };
     }
-    let rows: Vec<[String; 4]> = loaded.people.iter().map(|p| row(p, models)).collect();
-    let head = ["NAME", "TEMPLATES", "ENROLLED", "MODEL"].map(str::to_owned);
+    let rows: Vec<[String; 5]> = loaded.people.iter().map(|p| row(p, models, house)).collect();
+    let head = ["NAME", "TEMPLATES", "ENROLLED", "LET IN NOW", "MODEL"].map(str::to_owned);
     let width = |at: usize| rows.iter().chain([&head]).map(|row| row[at].chars().count()).max().unwrap_or(0);
-    let widths = [width(0), width(1), width(2)];
+    let widths = [width(0), width(1), width(2), width(3)];
     let mut text = String::new();
-    for [name, templates, enrolled, model] in [&head].into_iter().chain(&rows) {
-        let [a, b, c] = widths;
-        text.push_str(&format!("{name:a$}  {templates:>b$}  {enrolled:c$}  {model}\n"));
+    for [name, templates, enrolled, let_in, model] in [&head].into_iter().chain(&rows) {
+        let [a, b, c, d] = widths;
+        text.push_str(&format!("{name:a$}  {templates:>b$}  {enrolled:c$}  {let_in:d$}  {model}\n"));
     }
     text
 }
 
-fn row(person: &Person, models: &Models) -> [String; 4] {
+fn row(person: &Person, models: &Models, house: &House) -> [String; 5] {
     let mut digests: Vec<ModelDigest> = person.templates.iter().map(|t| t.embedding.model()).collect();
     digests.sort_unstable();
     digests.dedup();
@@ -189,19 +289,22 @@ fn row(person: &Person, models: &Models) -> [String; 4] {
         }
         Some(count) => model.push_str(&format!("  ({count} of another model, not used)")),
     }
-    [person.name.to_string(), person.templates.len().to_string(), day(person.created), model]
+    let let_in = words::in_short(house.barred(person));
+    [person.name.to_string(), person.templates.len().to_string(), day(person.created), let_in, model]
 }
 
-fn show(args: &Args, person: &Person, models: &Models) -> Outcome {
+fn show(args: &Args, person: &Person, models: &Models, house: &House) -> Outcome {
     if args.json {
-        return say_json(&models.report(person));
+        return say_json(&models.report(person, house.barred(person)));
     }
     let mut text = format!(
-        "{}\n  enrolled  {}\n  changed   {}\n  groups    {}\n  file      {}\n  templates\n",
+        "{}\n  enrolled  {}\n  changed   {}\n  groups    {}\n{}  now       {}\n  file      {}\n  templates\n",
         person.name,
         person.created,
         person.changed,
         groups(person),
+        words::lines(&person.particulars, &house.zone),
+        words::now(house.barred(person)),
         person.id.file_name()
     );
     for template in &person.templates {
@@ -223,7 +326,7 @@ fn groups(person: &Person) -> String {
     if names.is_empty() { "no group".to_owned() } else { names.join(", ") }
 }
 
-fn remove(args: &Args, store: &Store, name: &PersonId, yes: bool) -> Outcome {
+fn remove(args: &Args, store: &Store, house: &House, name: &PersonId, yes: bool) -> Outcome {
     if !yes {
         let person = store.get(name).map_err(store_failure)?;
         if !confirmed(&person)? {
@@ -231,7 +334,7 @@ fn remove(args: &Args, store: &Store, name: &PersonId, yes: bool) -> Outcome {
         }
     }
     let person = store.remove(name).map_err(store_failure)?.person;
-    done(args, &person, &format!("{name} was removed\n"))
+    done(args, &person, &format!("{name} was removed\n"), house)
 }
 
 /// Asks on the terminal; without one, `--yes` is needed.
@@ -249,8 +352,12 @@ fn confirmed(person: &Person) -> Result<bool, Failure> {
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
-fn done(args: &Args, person: &Person, text: &str) -> Outcome {
-    if args.json { say_json(&Models::known(args).report(person)) } else { super::say(text) }
+fn done(args: &Args, person: &Person, text: &str, house: &House) -> Outcome {
+    if args.json {
+        say_json(&Models::known(args).report(person, house.barred(person)))
+    } else {
+        super::say(text)
+    }
 }
 
 fn say_json(report: &impl Serialize) -> Outcome {
@@ -303,7 +410,7 @@ impl Models {
         Some(person.templates.iter().filter(|t| t.embedding.model() != current).count())
     }
 
-    fn report(&self, person: &Person) -> PersonReport {
+    fn report(&self, person: &Person, barred: Option<Barred>) -> PersonReport {
         let templates = person.templates.iter().map(|t| TemplateReport {
             source: t.source.clone(),
             added: t.added,
@@ -313,6 +420,8 @@ impl Models {
         PersonReport {
             name: person.name.clone(),
             groups: person.groups.clone(),
+            particulars: person.particulars.clone(),
+            barred: barred.map(Reason::from),
             file: person.id.file_name(),
             enrolled: person.created,
             changed: person.changed,
