@@ -1,4 +1,4 @@
-# make demo | test | check | bench | fuzz | build | deb | deb-check | rig | setup | clean
+# make demo | test | check | bench | bench-search | fuzz | build | deb | deb-check | rig | setup | clean
 # Everything that is needed is fetched by ./setup into vendor/; nothing is installed on the system, but for `make rig` as root.
 
 CARGO ?= cargo
@@ -7,7 +7,7 @@ BIN = target/release/facewarden
 # Messages of the program name the sources of libraries: not by where this machine keeps them.
 RELEASE_FLAGS = --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src=/crates
 
-.PHONY: help setup build demo test check deny docs bench fuzz deb deb-tool deb-check rig rig-programs clean
+.PHONY: help setup build demo test check deny docs bench bench-search fuzz deb deb-tool deb-check rig rig-programs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make test    set up and run every test"
 	@echo "make check   formatting, lints, licences and documentation"
 	@echo "make bench   measure; DATA=DIR names the folder with the measuring data"
+	@echo "make bench-search  measure the search over up to a million templates, beside faiss"
 	@echo "make fuzz    feed rubbish to what reads files and frames; SECONDS=60 is how long each target runs"
 	@echo "make build   set up and build target/release/facewarden"
 	@echo "make deb     set up and build the Debian package, target/debian/facewarden_*.deb"
@@ -72,6 +73,11 @@ rig-programs: deb
 
 bench: build
 	@$(BIN) bench $(if $(DATA),--data $(DATA))
+
+# The search over 1,000, 100,000 and a million templates beside faiss; a million take 9 GB of memory. SIZES=1000,100000 are those alone.
+bench-search: build
+	@./setup --peers
+	@$(BIN) bench --only search --peer tests/peers/faiss_search.py $(if $(SIZES),--templates $(SIZES))
 
 # Each target starts from its seeds and keeps what it learns in fuzz/corpus/. cargo-fuzz is built into vendor/ once. It asks
 # the compiler for coverage and address checks, which the stable one has and does not offer: hence RUSTC_BOOTSTRAP.

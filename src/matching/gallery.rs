@@ -1,12 +1,20 @@
 //! The enrolled people in memory, and who among them a face resembles.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
+use super::block::{Block, Source, TEMPLATES, blocks};
+use super::kernels::Kernel;
+use super::person_map::PersonMap;
+use super::search::{Found, Probe, Scan, Who, search};
 use super::standing::Standings;
 use crate::domain::{Candidate, Embedding, EmbeddingError, GroupId, ModelDigest, PersonId, Similarity};
+
+/// With so many templates and more rounded rows are searched; with fewer that takes longer, as `facewarden bench --only
+/// search` shows.
+const ROUNDED_FROM: usize = 64;
 
 /// What the embedder was trained for, which says how likeness is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,20 +35,25 @@ pub struct GalleryEntry {
 }
 
 /// All templates of one model, ready to be searched.
+///
+/// It is never changed: [`Gallery::with`] and [`Gallery::without`] give another one, which shares with it all but some
+/// thousand templates. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Gallery {
     model: ModelDigest,
     metric: GalleryMetric,
     dimension: usize,
-    people: Vec<PersonId>,
-    /// Row after row; of length 1 where the metric is cosine.
-    rows: Arc<[f32]>,
-    /// For each row, an index into `people`.
-    owners: Vec<usize>,
+    /// By the names of the people in them; none is empty.
+    blocks: Vec<Arc<Block>>,
+    people: usize,
+    templates: usize,
     skipped: usize,
+    /// Of whom how many templates are not searched.
+    skipped_of: PersonMap<usize>,
     /// Of those who belong to any.
-    groups: BTreeMap<PersonId, Vec<GroupId>>,
-    standings: Standings,
+    groups: PersonMap<Vec<GroupId>>,
+    standings: Arc<Standings>,
+    digest: OnceLock<[u8; 32]>,
 }
 
 /// The two most alike people.
@@ -62,33 +75,121 @@ impl Gallery {
         dimension: usize,
         entries: &[GalleryEntry],
     ) -> Self {
-        let usable =
-            |e: &&GalleryEntry| e.template.model() == model && e.template.values().len() == dimension;
-        let mut people: Vec<PersonId> = entries.iter().filter(usable).map(|e| e.person.clone()).collect();
-        people.sort();
-        people.dedup();
-        let (mut rows, mut owners) = (Vec::new(), Vec::new());
-        for entry in entries.iter().filter(usable) {
-            let Ok(owner) = people.binary_search(&entry.person) else { continue };
-            owners.push(owner);
-            let length = match metric {
-                GalleryMetric::Cosine => norm(entry.template.values()),
-                GalleryMetric::Euclidean => 1.0,
-            };
-            rows.extend(entry.template.values().iter().map(|v| v / length));
-        }
-        let skipped = entries.len() - owners.len();
-        Self {
+        let mut sorted: Vec<&GalleryEntry> = entries.iter().collect();
+        sorted.sort_by(|a, b| a.person.cmp(&b.person));
+        let mut gallery = Self {
             model,
             metric,
             dimension,
-            people,
-            rows: rows.into(),
-            owners,
-            skipped,
-            groups: BTreeMap::new(),
-            standings: Standings::default(),
+            blocks: Vec::new(),
+            people: 0,
+            templates: 0,
+            skipped: 0,
+            skipped_of: PersonMap::default(),
+            groups: PersonMap::default(),
+            standings: Arc::default(),
+            digest: OnceLock::new(),
+        };
+        let (mut people, mut usable) = (Vec::new(), Vec::with_capacity(entries.len()));
+        for entries in sorted.chunk_by(|a, b| a.person == b.person) {
+            let Some(GalleryEntry { person, .. }) = entries.first() else { continue };
+            let from = usable.len();
+            usable.extend(entries.iter().filter_map(|entry| gallery.usable(&entry.template)));
+            gallery.count_skipped(person, entries.len() - (usable.len() - from));
+            people.push((person, from..usable.len()));
         }
+        let sources: Vec<Source<'_>> = people
+            .into_iter()
+            .map(|(person, rows)| Source::New(person, usable.get(rows).unwrap_or_default()))
+            .filter(|source| source.templates() > 0)
+            .collect();
+        gallery.exchange(0..0, &sources);
+        gallery
+    }
+
+    /// The same, in which this person has these templates and no others. The groups of somebody who is there already stay
+    /// as they are; somebody new belongs to none. With no template that can be searched the person is not among the
+    /// people, as after [`Gallery::without`].
+    #[must_use]
+    pub fn with(&self, person: &PersonId, templates: &[Embedding]) -> Self {
+        let usable: Vec<&[f32]> = templates.iter().filter_map(|template| self.usable(template)).collect();
+        let mut changed = self.clone();
+        changed.count_skipped(person, templates.len() - usable.len());
+        changed.put(person, &usable);
+        changed
+    }
+
+    /// The same without this person, and without their groups. Standings stay as they are, here and in [`Gallery::with`]:
+    /// they are exchanged by [`Gallery::with_standings`].
+    #[must_use]
+    pub fn without(&self, person: &PersonId) -> Self {
+        let mut changed = self.clone();
+        changed.count_skipped(person, 0);
+        changed.put(person, &[]);
+        changed.groups.set(person, None);
+        changed
+    }
+
+    /// The same, in which this person belongs to these groups and no others.
+    #[must_use]
+    pub fn with_groups_of(&self, person: &PersonId, groups: Vec<GroupId>) -> Self {
+        let mut changed = self.clone();
+        changed.groups.set(person, Some(groups).filter(|groups| !groups.is_empty()));
+        changed
+    }
+
+    /// The numbers of a template that can be searched.
+    fn usable<'a>(&self, template: &'a Embedding) -> Option<&'a [f32]> {
+        let values = template.values();
+        (template.model() == self.model && values.len() == self.dimension).then_some(values)
+    }
+
+    fn count_skipped(&mut self, person: &PersonId, skipped: usize) {
+        let before = self.skipped_of.set(person, Some(skipped).filter(|n| *n > 0)).unwrap_or(0);
+        self.skipped = self.skipped - before + skipped;
+    }
+
+    /// Gives somebody these templates, which may be none, in place of those there are.
+    fn put(&mut self, person: &PersonId, templates: &[&[f32]]) {
+        // The last block that begins with somebody before, or with this very person.
+        let at = self.blocks.partition_point(|block| block.people().first().is_some_and(|p| p <= person));
+        let at = at.saturating_sub(1);
+        let place = self.blocks.get(at).map_or(Err(0), |block| block.people().binary_search(person));
+        if place.is_err() && templates.is_empty() {
+            return;
+        }
+        let mut old = at..self.blocks.len().min(at + 1);
+        // What has become small is joined with a small neighbour, lest many removals leave many small blocks.
+        let size = |at: usize| self.blocks.get(at).map_or(0, |block| block.len());
+        if size(at) <= TEMPLATES / 4 {
+            if at + 1 < self.blocks.len() && size(at) + size(at + 1) <= TEMPLATES / 2 {
+                old.end += 1;
+            } else if at > 0 && size(at - 1) + size(at) <= TEMPLATES / 2 {
+                old.start -= 1;
+            }
+        }
+        let taken: Vec<Arc<Block>> = self.blocks.get(old.clone()).unwrap_or_default().to_vec();
+        let mut sources: Vec<Source<'_>> = taken.iter().flat_map(|block| Source::all(block)).collect();
+        let (from, to) = place.map_or_else(|n| (n, n), |n| (n, n + 1));
+        let ahead = if old.start < at { taken.first().map_or(0, |block| block.people().len()) } else { 0 };
+        sources.splice(
+            ahead + from..ahead + to,
+            (!templates.is_empty()).then_some(Source::New(person, templates)),
+        );
+        self.exchange(old, &sources);
+    }
+
+    /// Puts these people in place of some blocks.
+    fn exchange(&mut self, old: Range<usize>, people: &[Source<'_>]) {
+        let new = blocks(self.dimension, self.metric, people);
+        let count = |blocks: &[Arc<Block>]| -> (usize, usize) {
+            (blocks.iter().map(|b| b.people().len()).sum(), blocks.iter().map(|b| b.len()).sum())
+        };
+        let (less, more) = (count(self.blocks.get(old.clone()).unwrap_or_default()), count(&new));
+        self.people = self.people + more.0 - less.0;
+        self.templates = self.templates + more.1 - less.1;
+        self.blocks.splice(old, new);
+        self.digest = OnceLock::new();
     }
 
     /// The same with the groups of its people.
@@ -107,7 +208,8 @@ impl Gallery {
     /// The same with what is known of its people beside that.
     #[must_use]
     pub fn with_standings(mut self, standings: Standings) -> Self {
-        self.standings = standings;
+        self.standings = Arc::new(standings);
+        self.digest = OnceLock::new();
         self
     }
 
@@ -120,13 +222,13 @@ impl Gallery {
     /// How many people can be recognised.
     #[must_use]
     pub fn people(&self) -> usize {
-        self.people.len()
+        self.people
     }
 
     /// How many templates are searched.
     #[must_use]
     pub fn templates(&self) -> usize {
-        self.owners.len()
+        self.templates
     }
 
     /// How many templates were made by another model and are not searched.
@@ -135,172 +237,93 @@ impl Gallery {
         self.skipped
     }
 
-    /// Identifies who is enrolled with which templates, and who may be let in when: a SHA-256, the same as long as the
-    /// same people are searched, however often they were loaded. Nothing can be read from it.
+    /// Memory that the templates take, in bytes, without names and groups.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.blocks.iter().map(|block| block.bytes()).sum()
+    }
+
+    /// Identifies who is enrolled with which templates, and who may be let in when: a SHA-256, the same as long as the same people are searched,
+    /// however they came in. Nothing can be read from it. All templates are read when it is asked for the first time,
+    /// which takes about 2 s for a million.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        let mut digest = Sha256::new();
-        digest.update(self.model.0);
-        for (row, owner) in self.rows.chunks_exact(self.dimension.max(1)).zip(&self.owners) {
-            let name = self.people.get(*owner).map_or("", PersonId::as_str);
-            digest.update((name.len() as u64).to_le_bytes());
-            digest.update(name);
-            row.iter().for_each(|value| digest.update(value.to_le_bytes()));
-        }
-        self.standings.digest_into(&mut digest);
-        digest.finalize().into()
+        *self.digest.get_or_init(|| {
+            let mut digest = Sha256::new();
+            digest.update(self.model.0);
+            for block in &self.blocks {
+                for (n, owner) in block.owners().iter().enumerate() {
+                    let name = block.people().get(*owner as usize).map_or("", PersonId::as_str);
+                    digest.update((name.len() as u64).to_le_bytes());
+                    digest.update(name);
+                    block.row(n).iter().for_each(|value| digest.update(value.to_le_bytes()));
+                }
+            }
+            self.standings.digest_into(&mut digest);
+            digest.finalize().into()
+        })
     }
 
     /// Finds the two most alike people. A person is as alike as the best of their templates; several templates
-    /// count once.
+    /// count once. Of equals the one whose name comes first is the better.
     ///
     /// # Errors
     /// If the probe was made by another model.
     pub fn rank(&self, probe: &Embedding) -> Result<Ranking, EmbeddingError> {
-        if probe.model() != self.model {
-            return Err(EmbeddingError::OtherModel(probe.model(), self.model));
-        }
-        if probe.values().len() != self.dimension {
-            return Err(EmbeddingError::OtherLength(probe.values().len(), self.dimension));
-        }
-        let mut best: Option<(usize, f32)> = None;
-        let mut second: Option<(usize, f32)> = None;
-        let length = norm(probe.values());
-        for (row, &owner) in self.rows.chunks_exact(self.dimension).zip(&self.owners) {
-            let score = match self.metric {
-                GalleryMetric::Cosine => dot(row, probe.values()) / length,
-                GalleryMetric::Euclidean => (1.0 - squared_distance(row, probe.values()) / 2.0).max(-1.0),
-            };
-            match best {
-                Some((who, top)) if who == owner => best = Some((who, top.max(score))),
-                Some((_, top)) if score > top => {
-                    second = best;
-                    best = Some((owner, score));
-                }
-                Some(_) if second.is_none_or(|(who, s)| who == owner || score > s) => {
-                    let previous = second.filter(|(who, _)| *who == owner).map_or(f32::MIN, |(_, s)| s);
-                    second = Some((owner, score.max(previous)));
-                }
-                Some(_) => {}
-                None => best = Some((owner, score)),
-            }
-        }
-        let candidate = |found: Option<(usize, f32)>| {
-            let (owner, score) = found?;
-            let similarity = Similarity::new(score).ok()?;
-            Some(Candidate { person: self.people.get(owner)?.clone(), similarity })
+        let scan = if self.templates < ROUNDED_FROM { Scan::Full } else { Scan::Rounded };
+        let found = self.rank_all(std::slice::from_ref(probe), scan)?;
+        Ok(found.into_iter().next().unwrap_or_default())
+    }
+
+    /// The same for many probes, in their order. Each template is fetched from memory once for all of them. Both ways
+    /// give the same.
+    ///
+    /// # Errors
+    /// If one of the probes was made by another model.
+    pub fn rank_all(&self, probes: &[Embedding], scan: Scan) -> Result<Vec<Ranking>, EmbeddingError> {
+        self.rank_with(Kernel::best(), probes, scan)
+    }
+
+    /// How many templates are compared in full where rounded ones are searched.
+    ///
+    /// # Errors
+    /// If the probe was made by another model.
+    pub fn compared_in_full(&self, probe: &Embedding) -> Result<usize, EmbeddingError> {
+        let found = self.find(Kernel::best(), std::slice::from_ref(probe), Scan::Rounded)?;
+        Ok(found.iter().map(|found| found.compared).sum())
+    }
+
+    fn rank_with(
+        &self,
+        kernel: &Kernel,
+        probes: &[Embedding],
+        scan: Scan,
+    ) -> Result<Vec<Ranking>, EmbeddingError> {
+        let candidate = |found: Option<(Who, f32)>| {
+            let ((block, person), score) = found?;
+            let similarity = Similarity::new(score.max(-1.0)).ok()?;
+            let person = self.blocks.get(block)?.people().get(person as usize)?.clone();
+            Some(Candidate { person, similarity })
         };
-        Ok(Ranking { best: candidate(best), second: candidate(second) })
+        let ranking =
+            |found: Found| Ranking { best: candidate(found.top.best), second: candidate(found.top.second) };
+        Ok(self.find(kernel, probes, scan)?.into_iter().map(ranking).collect())
     }
-}
 
-fn norm(values: &[f32]) -> f32 {
-    dot(values, values).sqrt()
-}
-
-/// Sixteen running sums, so that the compiler can use vector registers without reordering a single sum.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    sum_of(a, b, |x, y| x * y)
-}
-
-fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
-    sum_of(a, b, |x, y| (x - y) * (x - y))
-}
-
-fn sum_of(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
-    const LANES: usize = 16;
-    let mut sums = [0.0_f32; LANES];
-    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(&x, &y)| term(x, y)).sum();
-    for (x, y) in a_chunks.zip(b_chunks) {
-        for lane in 0..LANES {
-            sums[lane] += term(x[lane], y[lane]);
-        }
+    fn find(&self, kernel: &Kernel, probes: &[Embedding], scan: Scan) -> Result<Vec<Found>, EmbeddingError> {
+        let probe = |probe: &Embedding| {
+            if probe.model() != self.model {
+                return Err(EmbeddingError::OtherModel(probe.model(), self.model));
+            }
+            if probe.values().len() != self.dimension {
+                return Err(EmbeddingError::OtherLength(probe.values().len(), self.dimension));
+            }
+            Ok(Probe::new(self.metric, probe.values()))
+        };
+        let probes: Vec<Probe> = probes.iter().map(probe).collect::<Result<_, _>>()?;
+        Ok(search(kernel, &self.blocks, &probes, scan))
     }
-    sums.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const MODEL: ModelDigest = ModelDigest([1; 32]);
-
-    fn entry(name: &str, values: &[f32]) -> GalleryEntry {
-        GalleryEntry {
-            person: PersonId::new(name).unwrap(),
-            template: Embedding::new(MODEL, values.to_vec()).unwrap(),
-        }
-    }
-
-    fn vector() -> impl Strategy<Value = Vec<f32>> {
-        prop::collection::vec(-1.0_f32..1.0, 20)
-            .prop_filter("a direction", |v| v.iter().map(|x| x * x).sum::<f32>() > 0.01)
-    }
-
-    proptest! {
-        #[test]
-        fn finds_what_a_plain_search_finds(
-            templates in prop::collection::vec((0_usize..6, vector()), 0..30), probe in vector(), euclidean: bool,
-        ) {
-            let entries: Vec<_> = templates.iter().map(|(who, v)| entry(&format!("p{who}"), v)).collect();
-            let metric = if euclidean { GalleryMetric::Euclidean } else { GalleryMetric::Cosine };
-            let gallery = Gallery::new(MODEL, metric, 20, &entries);
-            let probe = Embedding::new(MODEL, probe).unwrap();
-            let mut by_person: std::collections::BTreeMap<PersonId, f32> = Default::default();
-            for e in &entries {
-                let score = if euclidean {
-                    (1.0 - probe.euclidean(&e.template).unwrap().powi(2) / 2.0).max(-1.0)
-                } else {
-                    probe.cosine(&e.template).unwrap().value()
-                };
-                let best = by_person.entry(e.person.clone()).or_insert(-2.0);
-                *best = best.max(score);
-            }
-            let mut expected: Vec<f32> = by_person.values().copied().collect();
-            expected.sort_by(|a, b| b.total_cmp(a));
-            let found = gallery.rank(&probe).unwrap();
-            prop_assert_eq!(found.best.is_some(), !expected.is_empty());
-            prop_assert_eq!(found.second.is_some(), expected.len() > 1);
-            for (candidate, score) in [&found.best, &found.second].into_iter().flatten().zip(expected) {
-                prop_assert!((candidate.similarity.value() - score).abs() < 1e-4);
-                prop_assert!((by_person[&candidate.person] - score).abs() < 1e-4);
-            }
-        }
-    }
-
-    #[test]
-    fn templates_of_another_model_are_counted_and_not_searched() {
-        let mut other = entry("eve", &[1.0, 0.0]);
-        other.template = Embedding::new(ModelDigest([2; 32]), vec![1.0, 0.0]).unwrap();
-        let gallery =
-            Gallery::new(MODEL, GalleryMetric::Cosine, 2, &[other.clone(), entry("ann", &[0.0, 1.0])]);
-        assert_eq!((gallery.people(), gallery.templates(), gallery.skipped()), (1, 1, 1));
-        assert!(gallery.rank(&other.template).is_err());
-    }
-
-    #[test]
-    fn nobody_enrolled_is_nobody_found() {
-        let gallery = Gallery::new(MODEL, GalleryMetric::Cosine, 2, &[]);
-        let probe = Embedding::new(MODEL, vec![1.0, 0.0]).unwrap();
-        assert_eq!(gallery.rank(&probe).unwrap(), Ranking::default());
-    }
-
-    #[test]
-    fn the_digest_tells_people_and_templates_apart() {
-        let gallery = |entries: &[GalleryEntry]| Gallery::new(MODEL, GalleryMetric::Cosine, 2, entries);
-        let ann = gallery(&[entry("Ann", &[1.0, 0.0])]).digest();
-        assert_eq!(ann, gallery(&[entry("Ann", &[2.0, 0.0])]).digest(), "rows are of length 1");
-        for other in [
-            gallery(&[]),
-            gallery(&[entry("Anna", &[1.0, 0.0])]),
-            gallery(&[entry("Ann", &[0.0, 1.0])]),
-            gallery(&[entry("Ann", &[1.0, 0.0]), entry("Ann", &[1.0, 0.0])]),
-            gallery(&[entry("Ann", &[1.0, 0.0]), entry("Bert", &[1.0, 0.0])]),
-        ] {
-            assert_ne!(ann, other.digest());
-        }
-    }
-}
+mod tests;

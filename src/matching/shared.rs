@@ -1,4 +1,4 @@
-//! The gallery in use, exchanged as a whole when people change.
+//! The gallery in use. When people change it is exchanged for another, which shares with it what has not changed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,8 +30,11 @@ impl SharedGallery {
 
     /// Replaces it.
     pub fn replace(&self, gallery: Gallery) {
-        *self.0.gallery.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(gallery);
+        let mut gallery = Arc::new(gallery);
+        std::mem::swap(&mut *self.0.gallery.lock().unwrap_or_else(PoisonError::into_inner), &mut gallery);
         self.0.generation.fetch_add(1, Ordering::Release);
+        // Freeing the memory of a large one takes a while, for which nobody is kept waiting at the lock.
+        drop(gallery);
     }
 
     /// Counts the replacements: evidence gathered under another generation must not be mixed in.

@@ -7,6 +7,7 @@ mod lfw;
 mod light;
 mod parity;
 mod process;
+mod search;
 mod soak;
 mod speed;
 mod store;
@@ -35,6 +36,18 @@ pub struct Args {
     /// How long very many events are told, and how long the soak lasts
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1440))]
     minutes: u32,
+    /// Sizes of the galleries that are searched, in templates
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "1000,100000,1000000",
+        value_parser = clap::value_parser!(u32).range(10..=10_000_000)
+    )]
+    templates: Vec<u32>,
+    /// A program that searches the same galleries in turn with this one (tests/peers/faiss_search.py)
+    #[arg(long, value_name = "PROGRAM")]
+    peer: Option<PathBuf>,
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -65,6 +78,9 @@ enum Part {
     Light,
     /// Rules over several looks, on visits made from photos (needs --data)
     Visits,
+    /// The search over up to a million templates (--templates), beside another program (--peer). Only when it is asked for:
+    /// a million take 5 GB of memory, 9 with a peer, and some minutes
+    Search,
     /// The daemon on a video in real time, ten times over (needs --data and ffmpeg)
     Video,
     /// Reading a gallery of 100,000 people from the disk. Only when it is asked for: it writes 240 MB
@@ -121,6 +137,7 @@ pub fn run(args: &Args) -> Outcome {
             (Part::Start, _) => process::start(&pictures),
             (Part::View, data) => view::measure(&args.models, &pictures, data),
             (Part::Events, _) => events::measure(args.minutes),
+            (Part::Search, _) => search::measure(&args.templates, args.peer.as_deref()),
             (Part::Store, _) => store::measure(),
             (Part::Soak, _) => soak::measure(&args.models, args.minutes).map(|(measured, is_good)| {
                 exit = if is_good { exit } else { Exit::No };
