@@ -15,6 +15,7 @@ mod doctor;
 mod evaluation;
 mod explain;
 mod faults;
+mod forget;
 mod golden;
 
 mod integrations;

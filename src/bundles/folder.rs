@@ -178,18 +178,18 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
         .map_err(io_error("write", path))
 }
 
-fn id_of(path: &Path) -> Option<Ulid> {
+pub(super) fn id_of(path: &Path) -> Option<Ulid> {
     Ulid::from_string(path.file_name()?.to_str()?).ok()
 }
 
-fn is_unfinished(path: &Path) -> bool {
+pub(super) fn is_unfinished(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     name.and_then(|name| name.strip_prefix('.')?.strip_suffix(UNFINISHED))
         .is_some_and(|id| Ulid::from_string(id).is_ok())
 }
 
 /// A folder itself, not a link to one: what a link leads to is never deleted.
-fn is_folder(path: &Path) -> bool {
+pub(super) fn is_folder(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 

@@ -5,12 +5,14 @@
 //! is no embedding in it.
 
 mod folder;
+mod forget;
 mod format;
 mod read;
 #[cfg(test)]
 mod tests;
 
 pub use folder::BundleFolder;
+pub use forget::forget;
 pub use format::{FORMAT, Face, Form, FrameEntry, GalleryIdentity, Manifest, ModelIdentity, Models};
 pub use read::Bundle;
 

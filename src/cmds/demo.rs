@@ -246,9 +246,12 @@ fn in_words(kind: &EventKind) -> String {
         | EventKind::Degraded { message }
         | EventKind::Stopping { message } => format!("{name}  {message}"),
         EventKind::Started { people, .. } => format!("{name}  {people} people enrolled"),
-        EventKind::PersonEnrolled { person, .. }
-        | EventKind::PersonChanged { person, .. }
-        | EventKind::PersonRemoved { person, .. } => format!("{name}  {person}"),
+        EventKind::PersonEnrolled { person, .. } | EventKind::PersonChanged { person, .. } => {
+            format!("{name}  {person}")
+        }
+        EventKind::PersonRemoved { record, .. } | EventKind::EntryForgotten { record, .. } => {
+            format!("{name}  {record}")
+        }
         EventKind::CameraPaused { camera, by, .. } | EventKind::CameraSnapshot { camera, by } => {
             format!("{name}  {camera}, by {by}")
         }

@@ -134,7 +134,7 @@ pub fn event_schema() -> String {
 }
 
 fn told(report: &Report, is_noted: bool) -> String {
-    let Report { entries, files, times, head, unconfirmed, torn_bytes, is_head_missing } = report;
+    let Report { entries, files, times, head, unconfirmed, torn_bytes, is_head_missing, forgotten } = report;
     let mut text = String::new();
     let mut line = |name: &str, value: &dyn std::fmt::Display| {
         text.push_str(&format!("{name:<8} {value}\n"));
@@ -146,6 +146,13 @@ fn told(report: &Report, is_noted: bool) -> String {
         line("last", last);
     }
     line("head", &head.1);
+    if *forgotten > 0 {
+        let what = match forgotten {
+            1 => "1 entry was forgotten with the person whom it named".to_owned(),
+            more => format!("{more} entries were forgotten with the people whom they named"),
+        };
+        line("note", &format!("{what}: what is left of each is its hash"));
+    }
     if *torn_bytes > 0 {
         line(
             "note",
@@ -164,7 +171,8 @@ fn told(report: &Report, is_noted: bool) -> String {
     text
 }
 
-fn failure(error: VerifyError) -> Failure {
+/// The exit code of a log that does not pass.
+pub(super) fn failure(error: VerifyError) -> Failure {
     let exit = match &error {
         VerifyError::Missing(_) => Exit::NoInput,
         VerifyError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {

@@ -20,6 +20,7 @@ pub mod eval;
 pub mod events;
 pub mod exit;
 pub mod explain;
+pub mod forget;
 pub mod fsck;
 pub mod gallery;
 pub mod identify;
@@ -83,6 +84,8 @@ pub enum Command {
     Enroll(enroll::Args),
     /// Show, rename or remove who is enrolled
     Persons(persons::Args),
+    /// Remove somebody for good, with all that was kept about them, and give a receipt
+    Forget(forget::Args),
     /// Look after the key that the gallery is encrypted with
     Key(key::Args),
     /// Say whether everything in the gallery is whole
@@ -174,6 +177,7 @@ pub fn main() -> Outcome {
         Command::Doctor(args) => doctor::run(&args),
         Command::Enroll(args) => enroll::run(&args),
         Command::Persons(args) => persons::run(&args),
+        Command::Forget(args) => forget::run(&args),
         Command::Key(args) => key::run(&args),
         Command::Fsck(args) => fsck::run(&args),
         Command::Backup(args) => backup::run(&args),

@@ -202,8 +202,8 @@ impl PeopleWatch {
     fn announce_changes(&self, before: Option<&Served>, announcer: &Announcer) {
         let (Some(before), Some(now)) = (before, &self.served) else { return };
         for (id, known) in before.iter().filter(|(id, _)| !now.contains_key(id)) {
-            let (person, record, groups) = (known.name.clone(), id.to_string(), known.groups.clone());
-            announcer.announce(EventKind::PersonRemoved { person, record, groups });
+            let (record, groups) = (id.to_string(), known.groups.clone());
+            announcer.announce(EventKind::PersonRemoved { record, groups });
         }
         for (id, known) in now {
             let Known { name: person, changed, templates, groups, particulars: _ } = known.clone();

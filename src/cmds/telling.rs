@@ -7,17 +7,18 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 
 use super::exit::{Exit, Failure, OrExit};
+use super::forget::Places;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Backoff, Events};
+use crate::config::{Backoff, Config, Events};
 use crate::domain::{CameraId, Event};
 use crate::listen::ListenError;
 use crate::sinks::{
-    Addressee, Backlog, Courier, EventLog, Fanout, HookSink, MqttSink, Notices, Outbox, OutboxError,
-    Recorder, RelaySink, Rotation, Sink, SinkError, SocketServer, WebhookSink, notices,
+    Addressee, Backlog, Courier, EventLog, Fanout, HookSink, LogKeeper, MqttSink, Notices, Outbox,
+    OutboxError, Recorder, RelaySink, Rotation, Sink, SinkError, SocketServer, WebhookSink, notices,
 };
 
 /// Name of the event log in the outbox; no name in the configuration has a space.
-const LOG: &str = "event log";
+pub(super) const LOG: &str = "event log";
 /// How long is waited for a log that cannot be written.
 const LOG_BACKOFF: Backoff = Backoff { first_ms: 200, max_ms: 5000 };
 /// Events refused by a broker or server that only shuts down may be sent again at the next start, so little is
@@ -28,6 +29,7 @@ const CLOSE_SINK_WITHIN: Duration = Duration::from_millis(300);
 pub struct Telling {
     direct: Fanout,
     kept: Option<Kept>,
+    log: Option<LogKeeper>,
     notices: Receiver<String>,
 }
 
@@ -59,6 +61,7 @@ impl Telling {
             direct.push(Box::new(HookSink::new(hook, Arc::clone(clock)).or_exit(Exit::Config)?));
         }
         let log = events.log.as_deref().map(|path| open_log(events, path, clock, &say)).transpose()?;
+        let keeper = log.as_ref().and_then(EventLog::keeper);
         // What is printed is for whoever looks at it now; a file misses nothing where there is an outbox.
         let is_kept = events.needs_outbox() && events.log.as_deref() != Some(Path::new("-"));
         let (kept_log, direct_log) = if is_kept { (log, None) } else { (None, log) };
@@ -70,7 +73,7 @@ impl Telling {
         } else {
             None
         };
-        Ok(Self { direct: Fanout::new(direct, say).or_exit(Exit::Unavailable)?, kept, notices })
+        Ok(Self { direct: Fanout::new(direct, say).or_exit(Exit::Unavailable)?, kept, log: keeper, notices })
     }
 
     /// Tells everybody. Never waits.
@@ -94,6 +97,23 @@ impl Telling {
     #[must_use]
     pub fn waiting(&self) -> Vec<(String, u64)> {
         self.kept.as_ref().map(|kept| kept.outbox.all_waiting()).unwrap_or_default()
+    }
+
+    /// Where names of people are kept by these settings.
+    pub(super) fn places(&self, config: &Config, clock: &Arc<dyn Clock>) -> Places {
+        let settings = &config.events.outbox;
+        let (outbox, unopened) = match &self.kept {
+            Some(kept) => (Some(Arc::clone(&kept.outbox)), None),
+            // Of a time when there was somebody to be told from it.
+            None if Outbox::is_in(&settings.folder) => {
+                match Outbox::open(settings, &[], Arc::clone(clock), notices().0) {
+                    Ok(outbox) => (Some(Arc::new(outbox)), None),
+                    Err(error) => (None, Some(error.to_string())),
+                }
+            }
+            None => (None, None),
+        };
+        Places { outbox, unopened, log: self.log.clone(), recordings: config.debug.folder.clone() }
     }
 
     /// Delivers what waits and ends everything, within about `within`. What cannot be delivered in that time stays in
@@ -126,10 +146,7 @@ impl Kept {
         clock: &Arc<dyn Clock>,
         say: &Notices,
     ) -> Result<Self, Failure> {
-        let mut keys = Vec::new();
-        keys.extend(log.is_some().then(|| LOG.to_owned()));
-        keys.extend(events.webhooks.iter().map(|webhook| webhook.name.clone()));
-        keys.extend(events.mqtt.iter().map(|mqtt| mqtt.name.clone()));
+        let keys = outbox_keys(events, log.is_some());
         let outbox =
             Outbox::open(&events.outbox, &keys, Arc::clone(clock), say.clone()).map_err(outbox_failure)?;
         let outbox = Arc::new(outbox);
@@ -163,6 +180,15 @@ impl Kept {
     }
 }
 
+/// The names of all sinks in the outbox.
+pub(super) fn outbox_keys(events: &Events, has_log: bool) -> Vec<String> {
+    let mut keys = Vec::new();
+    keys.extend(has_log.then(|| LOG.to_owned()));
+    keys.extend(events.webhooks.iter().map(|webhook| webhook.name.clone()));
+    keys.extend(events.mqtt.iter().map(|mqtt| mqtt.name.clone()));
+    keys
+}
+
 fn addressee(name: &str, backoff: &Backoff, sink: Box<dyn Sink>) -> Addressee {
     Addressee { key: name.to_owned(), backoff: backoff.clone(), sink, has_up_to: None }
 }
@@ -183,7 +209,8 @@ fn open_log(
     EventLog::open(path, Rotation::new(events), clock, say).or_exit(Exit::CannotWrite)
 }
 
-fn outbox_failure(error: OutboxError) -> Failure {
+/// The exit code of an outbox that cannot be opened.
+pub(super) fn outbox_failure(error: OutboxError) -> Failure {
     let exit = match &error {
         OutboxError::Busy(_) => Exit::Busy,
         OutboxError::Newer { .. } => Exit::Data,

@@ -10,11 +10,13 @@
 mod accounts;
 mod caller;
 mod client;
+mod forgotten;
 mod protocol;
 mod server;
 
 pub use caller::{Caller, Operators};
 pub use client::{AskError, Client};
+pub use forgotten::Forgotten;
 pub use protocol::{
     Answer, CameraState, CameraStatus, Counts, InvalidRequest, LastEvent, MAX_ANSWER_BYTES,
     MAX_REQUEST_BYTES, PROTOCOL, Refusal, ReloadReport, Request, Status, Trouble, Waiting, read_answer,

@@ -1,8 +1,12 @@
 //! What is said over the socket: types, and one line of JSON for each.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use ulid::Ulid;
 
+use super::forgotten::Forgotten;
 use crate::clock::WallTime;
 use crate::domain::{CameraId, PersonId};
 
@@ -63,6 +67,19 @@ pub enum Request {
         /// So many differing pictures are enough, 1 to 50.
         pictures: u8,
     },
+    /// Forget somebody who is not enrolled any more, in all that the daemon keeps.
+    Forget {
+        /// The opaque id of their record.
+        record: String,
+        /// Their name, as far as it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        person: Option<PersonId>,
+        /// The folder that they were enrolled in: it must be the daemon's.
+        gallery: PathBuf,
+        /// Only say whether it would be done.
+        #[serde(default)]
+        only_check: bool,
+    },
 }
 
 impl Request {
@@ -76,6 +93,7 @@ impl Request {
             Self::Reload {} => "reload",
             Self::Snapshot { .. } => "snapshot",
             Self::Enroll { .. } => "enroll",
+            Self::Forget { .. } => "forget",
         }
     }
 
@@ -96,6 +114,10 @@ impl Request {
                 range("seconds", *seconds, MAX_ENROL_SECONDS)?;
                 range("pictures", (*pictures).into(), MAX_PICTURES.into())
             }
+            Self::Forget { record, .. } => match Ulid::from_string(record) {
+                Ok(id) if id.to_string() == *record => Ok(()),
+                _ => Err(InvalidRequest::Form("`record` is no id of a record".to_owned())),
+            },
             _ => Ok(()),
         }
     }
@@ -145,6 +167,11 @@ pub enum Answer {
         /// Of so many.
         wanted: usize,
     },
+    /// Somebody was forgotten, or as much of them as could be.
+    Forgotten {
+        /// What came of it.
+        report: Forgotten,
+    },
     /// A picture.
     Snapshot {
         /// Which camera took it.
@@ -192,7 +219,8 @@ pub enum Refusal {
     Unavailable,
     /// The new configuration is faulty.
     Config,
-    /// The pictures speak against it: different people, or somebody who is enrolled under another name.
+    /// The pictures speak against it: different people, or somebody who is enrolled under another name. Or the gallery
+    /// is not the daemon's.
     Conflict,
     /// There was nothing to enrol from.
     CannotTell,
@@ -416,6 +444,17 @@ mod tests {
                 .prop_map(|(camera, seconds)| Request::Pause { camera, seconds }),
             camera().prop_map(|camera| Request::Resume { camera }),
             (camera(), any::<bool>()).prop_map(|(camera, boxes)| Request::Snapshot { camera, boxes }),
+            (proptest::option::of("[a-z]{1,9}"), any::<u128>(), any::<bool>()).prop_map(
+                |(name, id, only_check)| {
+                    let person = name.map(|name| PersonId::new(&name).unwrap());
+                    Request::Forget {
+                        record: Ulid(id).to_string(),
+                        person,
+                        gallery: "/x y".into(),
+                        only_check,
+                    }
+                }
+            ),
             ("\\PC{0,30}[a-z]", camera(), 1..=MAX_ENROL_SECONDS, 1..=MAX_PICTURES).prop_filter_map(
                 "a name",
                 |(person, camera, seconds, pictures)| {
@@ -478,6 +517,7 @@ mod tests {
             r#"{"version":1,"request":{"command":"enroll","person":"Ada","seconds":601,"pictures":1}}"#,
             r#"{"version":1,"request":{"command":"enroll","person":"Ada","seconds":1,"pictures":0}}"#,
             r#"{"version":1,"request":{"command":"enroll","person":"A\nda","seconds":1,"pictures":1}}"#,
+            r#"{"version":1,"request":{"command":"forget","record":"Ada","gallery":"/x"}}"#,
             r#"{"version":1,"request":{"command":"enroll","seconds":1,"pictures":1}}"#,
             "{\"version\":1,\"request\":{\"command\":\"status\"}} {}",
         ] {

@@ -8,6 +8,7 @@ use ulid::Ulid;
 
 use super::challenge::ChallengeFault;
 use super::decision::Reason;
+use super::erasure::ENTRY_FORGOTTEN;
 use super::names::{CameraId, GroupId, PersonId, TrackId};
 use super::observation::QualityFault;
 use super::pose::Prompt;
@@ -224,16 +225,25 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         groups: Vec<GroupId>,
     },
-    /// Somebody was removed from the gallery, or their record cannot be used any more.
+    /// Somebody was removed from the gallery, or their record cannot be used any more. Says not who: a name that is to
+    /// be forgotten must not be told once more.
     #[serde(rename = "person.removed")]
     PersonRemoved {
-        /// Who.
-        person: PersonId,
-        /// Names their record whatever they were called.
+        /// Names their record whatever they were called, as when they were enrolled.
         record: String,
         /// The groups that they belonged to.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         groups: Vec<GroupId>,
+    },
+    /// Stands in the place of an entry that named somebody who was forgotten, with its id and its time. Never told.
+    #[serde(rename = "entry.forgotten")]
+    EntryForgotten {
+        /// Names the record that they had.
+        record: String,
+        /// `type` of the entry.
+        was: String,
+        /// Hash of the line that the entry was, 64 hexadecimal digits.
+        sha256: String,
     },
     /// Something does not work and the daemon goes on without it.
     #[serde(rename = "service.degraded")]
@@ -372,7 +382,7 @@ pub struct LookDetail {
 
 impl EventKind {
     /// Every value that `type` can have, in the order of the documentation.
-    pub const NAMES: [&str; 21] = [
+    pub const NAMES: [&str; 22] = [
         "match.verified",
         "match.unknown",
         "match.rejected",
@@ -391,6 +401,7 @@ impl EventKind {
         "person.enrolled",
         "person.changed",
         "person.removed",
+        ENTRY_FORGOTTEN,
         "service.degraded",
         "service.started",
         "service.stopping",
@@ -418,6 +429,7 @@ impl EventKind {
             Self::PersonEnrolled { .. } => "person.enrolled",
             Self::PersonChanged { .. } => "person.changed",
             Self::PersonRemoved { .. } => "person.removed",
+            Self::EntryForgotten { .. } => ENTRY_FORGOTTEN,
             Self::Degraded { .. } => "service.degraded",
             Self::Started { .. } => "service.started",
             Self::Stopping { .. } => "service.stopping",
@@ -455,18 +467,30 @@ impl EventKind {
         }
     }
 
-    /// Whom it is about, also where they are only resembled; `None` for what is about nobody in particular.
+    /// Whom it is about, also where they are only resembled; `None` for what is about nobody in particular, and for
+    /// somebody who is not named any more.
     #[must_use]
     pub fn person(&self) -> Option<&PersonId> {
         match self {
             Self::Verified { person, .. }
             | Self::Shadow { person, .. }
             | Self::PersonEnrolled { person, .. }
-            | Self::PersonChanged { person, .. }
-            | Self::PersonRemoved { person, .. } => Some(person),
+            | Self::PersonChanged { person, .. } => Some(person),
             Self::Rejected { person, .. } => person.as_ref(),
             _ => None,
         }
+    }
+
+    /// Whether it is about somebody enrolled, named or not.
+    #[must_use]
+    pub fn is_about_somebody(&self) -> bool {
+        self.person().is_some() || matches!(self, Self::PersonRemoved { .. })
+    }
+
+    /// Whether it is told to anybody: all but what stands in the place of an event that was forgotten.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        !matches!(self, Self::EntryForgotten { .. })
     }
 
     /// The groups of whom it is about; none for what is about nobody in particular.

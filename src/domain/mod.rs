@@ -7,6 +7,7 @@ mod calibration;
 mod challenge;
 mod decision;
 mod embedding;
+mod erasure;
 mod event;
 mod frame;
 mod geometry;
@@ -22,6 +23,7 @@ pub use calibration::{Calibration, Estimate, InvalidCalibration, RatePoint, Tail
 pub use challenge::ChallengeFault;
 pub use decision::{Decision, Evidence, LookEvidence, Needed, Reason, Verdict};
 pub use embedding::{Embedding, EmbeddingError, ModelDigest};
+pub use erasure::{ENTRY_FORGOTTEN, Erasure};
 pub use event::{
     Event, EventKind, LookDetail, MatchDetail, Obstruction, PauseCause, ResumeCause, SCHEMA, Target,
 };

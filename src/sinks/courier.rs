@@ -219,10 +219,14 @@ impl Round {
 
     /// Tries until the event is delivered, refused or dropped from the outbox.
     fn deliver(&mut self, entry: &Entry) -> Result<(), Over> {
-        if !self.sink.wants(&entry.event) {
+        if !entry.event.kind.is_told() || !self.sink.wants(&entry.event) {
             return Ok(());
         }
         loop {
+            // Meanwhile: it may have been tried for days.
+            if self.outbox.is_forgotten(entry.seq) {
+                return Ok(());
+            }
             let event = entry.event.as_of(self.clock.wall(self.clock.now()));
             match guarded(&mut *self.sink, |sink| sink.deliver(&event)) {
                 Ok(()) => {
@@ -235,7 +239,7 @@ impl Round {
                 }
                 Err(error) if error.fate == Fate::Refused => {
                     self.stats.refused.fetch_add(1, Ordering::Relaxed);
-                    self.keep_refused(&event, &error);
+                    self.keep_refused(entry.seq, &event, &error);
                     return Ok(());
                 }
                 Err(error) => self.not_done(&error)?,
@@ -287,8 +291,14 @@ impl Round {
     }
 
     /// An event that the other side will never take: kept in a file for whoever looks after this.
-    fn keep_refused(&mut self, event: &crate::domain::Event, error: &SinkError) {
-        let kept = append_refused(&self.refused_file, event, error);
+    fn keep_refused(&mut self, seq: u64, event: &crate::domain::Event, error: &SinkError) {
+        let kept = {
+            let _held = self.outbox.hold_refused();
+            if self.outbox.is_forgotten(seq) {
+                return;
+            }
+            append_refused(&self.refused_file, event, error)
+        };
         let place = match &kept {
             Ok(()) => format!("it is in {}", self.refused_file.display()),
             Err(error) => format!("and it cannot be written to {}: {error}", self.refused_file.display()),

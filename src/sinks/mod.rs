@@ -15,6 +15,7 @@ mod outbox;
 mod pause;
 mod recorder;
 mod relay;
+mod rewrite;
 mod scripted;
 mod secret;
 mod socket;
@@ -24,14 +25,15 @@ mod webhook;
 pub use backlog::{Backlog, Entry, ScriptedBacklog};
 pub use courier::{Addressee, Courier, CourierStats};
 pub use event_log::{
-    EventLog, Fault, LineHash, Report, Rotation, VerifyError, What, older_files, print_events, verify,
+    EventLog, Fault, LineHash, LogForgotten, LogKeeper, Report, Rotation, Traces, VerifyError, What,
+    log_exists, older_files, print_events, traces, verify,
 };
 pub use fanout::{Fanout, LinkState, QUEUE_LENGTH};
 pub use filter::Filter;
 pub use hook::{HookSink, HookStats, MAX_OUTPUT_BYTES, MAX_WAITING};
 pub use mqtt::{MqttError, MqttSink, MqttStats, try_broker};
 pub use notices::{Notices, notices};
-pub use outbox::{MAX_IN_MEMORY, Outbox, OutboxError};
+pub use outbox::{MAX_IN_MEMORY, Outbox, OutboxError, OutboxForgotten};
 pub use recorder::Recorder;
 pub use relay::{Line, RelaySink};
 pub use scripted::{Delivered, ScriptedSink};

@@ -237,6 +237,52 @@ impl Store {
         self.delete(id)
     }
 
+    /// The files that a record has: its own, and damaged ones of it in the quarantine.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn files_of(&self, id: RecordId) -> Result<Vec<PathBuf>, StoreError> {
+        let own = self.folder.join(id.file_name());
+        let is_there = std::fs::symlink_metadata(&own).is_ok();
+        let mut files = self.quarantined_of(id)?;
+        files.extend(is_there.then_some(own));
+        Ok(files)
+    }
+
+    /// Deletes damaged files of a record that were moved aside; gives back how many.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn remove_quarantined(&self, id: RecordId) -> Result<usize, StoreError> {
+        let _lock = WriteLock::take(&self.folder)?;
+        let files = self.quarantined_of(id)?;
+        for path in &files {
+            self.disk.remove(path).map_err(io_error("remove", path))?;
+        }
+        if !files.is_empty() {
+            self.make_durable(&self.folder.join(QUARANTINE))?;
+        }
+        Ok(files.len())
+    }
+
+    fn quarantined_of(&self, id: RecordId) -> Result<Vec<PathBuf>, StoreError> {
+        let (folder, own) = (self.folder.join(QUARANTINE), id.file_name());
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(io_error("list", &folder))?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(io_error("list", &folder))?.path();
+            let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            // The same name with a number after it, where it was taken.
+            if name.strip_prefix(&own).is_some_and(|end| end.is_empty() || end.starts_with('.')) {
+                found.push(path);
+            }
+        }
+        Ok(found)
+    }
+
     pub(super) fn lock_and_load(&self) -> Result<(WriteLock, Loaded), StoreError> {
         let lock = WriteLock::take(&self.folder)?;
         folder::remove_leftovers(&self.folder)?;

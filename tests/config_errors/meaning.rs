@@ -47,7 +47,7 @@ events:
       |
     8 | ...st, camera.recovered, match.verifed, service.stopping] }
       |                          ^^^^^^^^^^^^^
-      = did you mean `match.verified`? the kinds: match.verified, match.unknown, match.rejected, match.shadow, liveness.challenge, liveness.locked_out, camera.lost, camera.recovered, camera.frozen, camera.obstructed, camera.moved, camera.clear, camera.paused, camera.resumed, camera.snapshot, person.enrolled, person.changed, person.removed, service.degraded, service.started, service.stopping
+      = did you mean `match.verified`? the kinds: match.verified, match.unknown, match.rejected, match.shadow, liveness.challenge, liveness.locked_out, camera.lost, camera.recovered, camera.frozen, camera.obstructed, camera.moved, camera.clear, camera.paused, camera.resumed, camera.snapshot, person.enrolled, person.changed, person.removed, entry.forgotten, service.degraded, service.started, service.stopping
     ");
 }
 

@@ -4,6 +4,7 @@
 
 mod command;
 mod disk;
+mod forgetting;
 mod schema;
 mod tampering;
 

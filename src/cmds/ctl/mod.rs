@@ -104,7 +104,7 @@ pub fn run(args: &Args) -> Outcome {
         }
     };
     match (answer, &args.action) {
-        (Answer::Refused { reason, message }, _) => Err(Failure::new(exit(reason), message)),
+        (Answer::Refused { reason, message }, _) => Err(Failure::new(answer_exit(reason), message)),
         (Answer::Status { status }, Action::Status { json }) => show(&status, *json),
         (Answer::Snapshot { camera, captured_at, jpeg }, Action::Snapshot(args)) => {
             args.save(&camera, captured_at, &jpeg)
@@ -128,7 +128,6 @@ fn show(status: &Status, json: bool) -> Outcome {
 /// Where to ask. A configuration that was named must be readable; the usual one may be missing, closed to whoever asks, or
 /// faulty, since all of these are times to ask how it goes.
 fn socket(args: &Args) -> Result<PathBuf, Failure> {
-    let of_service = || Path::new(SERVICE_FOLDER).join(Control::FILE);
     let control = match (&args.socket, &args.config) {
         (Some(path), _) => return Ok(path.clone()),
         (None, Some(file)) => Config::read(file).map_err(config_failure)?.control,
@@ -136,7 +135,7 @@ fn socket(args: &Args) -> Result<PathBuf, Failure> {
             Ok(config) => config.control,
             Err(error) => {
                 tracing::debug!("the usual place of the socket is taken: {error}");
-                return Ok(of_service());
+                return Ok(service_socket());
             }
         },
     };
@@ -144,10 +143,16 @@ fn socket(args: &Args) -> Result<PathBuf, Failure> {
         let message = "by its configuration the daemon has no control socket: `control.enabled` is false";
         return Err(Failure::new(Exit::Unavailable, message));
     }
-    Ok(control.path.unwrap_or_else(of_service))
+    Ok(control.path.unwrap_or_else(service_socket))
 }
 
-fn ask_failure(error: AskError) -> Failure {
+/// Where the socket of the service is.
+pub(super) fn service_socket() -> PathBuf {
+    Path::new(SERVICE_FOLDER).join(Control::FILE)
+}
+
+/// The exit code of a daemon that does not answer.
+pub(super) fn ask_failure(error: AskError) -> Failure {
     let exit = match error {
         AskError::NotAllowed { .. } => Exit::Permission,
         _ => Exit::Unavailable,
@@ -155,7 +160,8 @@ fn ask_failure(error: AskError) -> Failure {
     Failure { exit, error: error.into() }
 }
 
-fn exit(reason: Refusal) -> Exit {
+/// The exit code of what the daemon refuses.
+pub(super) fn answer_exit(reason: Refusal) -> Exit {
     match reason {
         Refusal::NotAllowed => Exit::Permission,
         Refusal::NoRequest | Refusal::Unavailable => Exit::Unavailable,

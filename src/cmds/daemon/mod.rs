@@ -14,6 +14,7 @@ use super::assembly::{self, Models, SharedModels};
 use super::desk::{Desk, House, View};
 use super::enroll::{MOST, Standard};
 use super::exit::{Exit, Failure, OrExit};
+use super::forget::Places;
 use super::people::PeopleWatch;
 use super::telling::Telling;
 use crate::camera::{SourceError, opener};
@@ -227,6 +228,10 @@ impl House for Keeper {
 
     fn waiting(&self) -> Vec<(String, u64)> {
         self.telling.waiting()
+    }
+
+    fn places(&self) -> Places {
+        self.telling.places(&self.settings.config, &self.clock)
     }
 
     fn embedder(&self) -> (Box<dyn Embedder>, Standard) {

@@ -10,6 +10,7 @@ mod recent;
 mod snapshot;
 mod status;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -18,13 +19,14 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::enroll::Standard;
 use super::exit::{Exit, Failure};
+use super::forget::{self, Places, is_same};
 use super::telling::socket_failure;
 use crate::clock::{Clock, Moment};
 use crate::config::{Camera, Config, Control};
 use crate::control::{
     Answer, Asked, Caller, ControlServer, MAX_CLIENTS, Refusal, ReloadReport, Reply, Request,
 };
-use crate::domain::{CameraId, EventKind};
+use crate::domain::{CameraId, Erasure, EventKind};
 use crate::inference::Embedder;
 use crate::pipeline::{CameraState, Condition, Orders, Stats, Tap, Verdicts};
 use pauses::{Occupied, Pauses};
@@ -47,6 +49,8 @@ pub(super) trait House {
     fn gallery_trouble(&self) -> Vec<String>;
     /// How many events wait for each sink.
     fn waiting(&self) -> Vec<(String, u64)>;
+    /// Where names of people are kept.
+    fn places(&self) -> Places;
     /// Turns faces into numbers, in turn with the pipelines; and what those who are enrolled are judged by.
     fn embedder(&self) -> (Box<dyn Embedder>, Standard);
     /// Tells an event.
@@ -185,6 +189,9 @@ impl Desk {
             Request::Enroll { person, camera, seconds, pictures } => {
                 self.enrol((person, *seconds, *pictures), camera.as_ref(), caller, house)
             }
+            Request::Forget { record, person, gallery, only_check } => {
+                self.forget(&Erasure::new(record, person.as_ref()), gallery, *only_check, house)
+            }
         };
         done.unwrap_or_else(Reply::Answer)
     }
@@ -280,6 +287,26 @@ impl Desk {
         let (camera, by) = (view.settings.id.clone(), caller.to_string());
         house.announce(EventKind::CameraSnapshot { camera, by });
         Ok(Reply::Work(snapshot::work(view, boxes, Arc::clone(&self.clock))))
+    }
+
+    fn forget(
+        &self,
+        erasure: &Erasure,
+        gallery: &Path,
+        only_check: bool,
+        house: &mut dyn House,
+    ) -> Result<Reply, Answer> {
+        let own = &house.config().gallery.folder;
+        if !is_same(own, gallery) {
+            let message = format!("the daemon serves the gallery {}, and not that one", own.display());
+            return Err(Answer::refused(Refusal::Conflict, message));
+        }
+        if only_check {
+            return Ok(Reply::Answer(Answer::Done { message: "that can be done".to_owned() }));
+        }
+        // From here on nobody is taken for them any more.
+        house.refresh_people();
+        Ok(Reply::Work(forget::work(house.places(), erasure.clone(), Arc::clone(&self.clock))))
     }
 
     fn enrol(

@@ -124,7 +124,13 @@ fn sentence(kind: &EventKind, now: WallTime) -> String {
                 counted(*templates, "picture", "pictures")
             )
         }
-        EventKind::PersonRemoved { person, .. } => format!("{person} is not enrolled any more."),
+        EventKind::PersonRemoved { record, .. } => {
+            format!("Somebody is not enrolled any more; their record was {record}.")
+        }
+        EventKind::EntryForgotten { record, was, .. } => format!(
+            "This entry was forgotten with the person whose record was {record}: it was a `{was}`. Who that was, and \
+             what was decided, is not kept any more; that the log was not changed otherwise, `facewarden log verify` says."
+        ),
         EventKind::Degraded { message } => {
             format!("Something did not work, and the daemon went on without it: {message}.")
         }

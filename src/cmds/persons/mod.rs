@@ -78,7 +78,7 @@ enum Action {
         #[arg(long, value_name = "GROUP")]
         remove: Vec<GroupId>,
     },
-    /// Remove somebody for good
+    /// Remove somebody from the gallery. What was told and recorded of them stays: see `facewarden forget`
     Remove {
         /// Who
         name: PersonId,

@@ -7,8 +7,9 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
+use super::forgetting::hash_of_forgotten;
 use crate::clock::WallTime;
-use crate::domain::Event;
+use crate::domain::{ENTRY_FORGOTTEN, Event};
 
 /// No line is longer: far above what any event needs.
 pub(super) const MAX_LINE_BYTES: u64 = 1_000_000;
@@ -60,7 +61,7 @@ impl FromStr for LineHash {
 pub(super) struct Place {
     /// Number of the entry; 0 before the first one.
     pub(super) n: u64,
-    /// Hash of its line.
+    /// Hash of its line, as it was written; see `forgetting`.
     pub(super) hash: LineHash,
 }
 
@@ -71,15 +72,21 @@ impl Place {
 
 /// The line, with its line break, of the event that follows `after`; and the place that it has.
 pub(super) fn line_after(event: &Event, after: Place) -> Result<(Vec<u8>, Place), serde_json::Error> {
+    let n = after.n.saturating_add(1);
+    let mut line = chained(event, n, after.hash)?;
+    let place = Place { n, hash: LineHash::of(&line) };
+    line.push(b'\n');
+    Ok((line, place))
+}
+
+/// The line, without its line break, of an event in this place of the chain.
+pub(super) fn chained(event: &Event, n: u64, prev: LineHash) -> Result<Vec<u8>, serde_json::Error> {
     let mut line = Vec::with_capacity(1024);
     serde_json::to_writer(&mut line, event)?;
     // An event is an object and has fields, so that what is cut off is its closing brace.
     line.pop();
-    let n = after.n.saturating_add(1);
-    line.extend_from_slice(format!("{FIELD}{n}{PREV}{}{END}", after.hash).as_bytes());
-    let place = Place { n, hash: LineHash::of(&line) };
-    line.push(b'\n');
-    Ok((line, place))
+    line.extend_from_slice(format!("{FIELD}{n}{PREV}{prev}{END}").as_bytes());
+    Ok(line)
 }
 
 /// What is looked at of an event in the log, whatever version wrote it.
@@ -87,6 +94,8 @@ pub(super) fn line_after(event: &Event, after: Place) -> Result<(Vec<u8>, Place)
 pub(super) struct Stamp {
     pub(super) id: Ulid,
     pub(super) at: WallTime,
+    #[serde(rename = "type", default)]
+    pub(super) kind: String,
 }
 
 /// An entry as it stands in the log.
@@ -116,8 +125,17 @@ impl Entry {
         if n == 1 && prev != LineHash::NONE {
             return Err("it is the first entry, and names another one before it".to_owned());
         }
-        let place = Place { n, hash: LineHash::of(line) };
+        let hash = match stamp.kind == ENTRY_FORGOTTEN {
+            true => hash_of_forgotten(text, n, prev)?,
+            false => LineHash::of(line),
+        };
+        let place = Place { n, hash };
         Ok(Self { place, prev, stamp, event_bytes: event.len() })
+    }
+
+    /// Whether it stands in the place of an entry that named somebody who was forgotten.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.stamp.kind == ENTRY_FORGOTTEN
     }
 
     /// Whether it comes directly after `place`.

@@ -9,11 +9,12 @@ use ulid::Ulid;
 
 use super::Rotation;
 use super::chain::{LineHash, Place, line_after};
+use super::forgetting::{self, LogForgotten};
 use super::head::{Head, HeadFile};
 use super::names::{Names, move_to_new_name};
 use super::open::{self, OpenError, Opened, open_file};
 use crate::clock::WallTime;
-use crate::domain::Event;
+use crate::domain::{Erasure, Event};
 use crate::sinks::Notices;
 
 /// A log in files.
@@ -245,6 +246,23 @@ impl Chained {
             fs::remove_file(path)?;
         }
         self.names.sync_folder()
+    }
+
+    /// Takes in what the log says of a record.
+    pub(super) fn learn(&self, erasure: &mut Erasure) -> io::Result<()> {
+        forgetting::learn(&self.names, erasure)
+    }
+
+    /// Replaces the entries that name somebody who is to be forgotten, and goes on in the file that replaced its own.
+    pub(super) fn forget(&mut self, erasure: &Erasure) -> io::Result<LogForgotten> {
+        self.repair()?;
+        self.follow()?;
+        self.sync()?;
+        let done = forgetting::forget(&self.names, erasure);
+        // Also where a later file failed: its own may have been replaced by then.
+        self.file = open_file(&self.names.log)?;
+        self.bytes = self.file.metadata()?.len();
+        done
     }
 
     /// Puts everything on the disk. Errors are the last thing to be said.

@@ -7,6 +7,7 @@
 mod chain;
 mod chained;
 mod diagnose;
+mod forgetting;
 mod head;
 mod names;
 mod open;
@@ -17,7 +18,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ulid::Ulid;
@@ -25,11 +26,12 @@ use ulid::Ulid;
 use super::{Notices, Sink, SinkError};
 use crate::clock::Clock;
 use crate::config::Events;
-use crate::domain::Event;
+use crate::domain::{Erasure, Event};
 use chained::Chained;
 use names::Names;
 
 pub use chain::LineHash;
+pub use forgetting::{LogForgotten, Traces, log_exists, traces};
 pub use verify::{Fault, Report, VerifyError, What, print_events, verify};
 
 /// When files are moved aside, and how many of those are kept.
@@ -64,7 +66,7 @@ pub struct EventLog {
 enum Output {
     Stdout(File),
     Device(File),
-    Files(Box<Chained>),
+    Files(LogKeeper),
 }
 
 impl EventLog {
@@ -97,7 +99,7 @@ impl EventLog {
                 .map_err(|error| error.to_string())
         } else {
             Chained::open(path, rotation, clock.wall(clock.now()), notices)
-                .map(|log| Output::Files(Box::new(log)))
+                .map(|log| Output::Files(LogKeeper(Arc::new(Mutex::new(log)))))
                 .map_err(|error| error.to_string())
         };
         match output {
@@ -124,7 +126,7 @@ impl EventLog {
     #[must_use]
     pub fn last_id(&self) -> Option<Ulid> {
         match &self.output {
-            Output::Files(log) => log.last_id(),
+            Output::Files(log) => log.lock().last_id(),
             Output::Stdout(_) | Output::Device(_) => None,
         }
     }
@@ -134,13 +136,58 @@ impl EventLog {
     #[must_use]
     pub fn head(&self) -> Option<(u64, LineHash)> {
         match &self.output {
-            Output::Files(log) => Some(log.head()),
+            Output::Files(log) => Some(log.lock().head()),
+            Output::Stdout(_) | Output::Device(_) => None,
+        }
+    }
+
+    /// Reaches the files while the log is being written; `None` for what is no file.
+    #[must_use]
+    pub fn keeper(&self) -> Option<LogKeeper> {
+        match &self.output {
+            Output::Files(log) => Some(log.clone()),
             Output::Stdout(_) | Output::Device(_) => None,
         }
     }
 
     fn later(&self, message: impl std::fmt::Display) -> SinkError {
         SinkError::later(self.name.clone(), message, None)
+    }
+}
+
+/// The files of a log, for whoever writes it and for whoever has somebody forgotten in it: one at a time.
+#[derive(Debug, Clone)]
+pub struct LogKeeper(Arc<Mutex<Chained>>);
+
+impl LogKeeper {
+    /// Takes in what the log says of a record.
+    ///
+    /// # Errors
+    /// If a file of it cannot be read.
+    pub fn learn(&self, erasure: &mut Erasure) -> io::Result<()> {
+        self.lock().learn(erasure)
+    }
+
+    /// Replaces every entry that names somebody who is to be forgotten by one that does not. The chain stays valid.
+    ///
+    /// # Errors
+    /// If the disk fails. What was replaced until then stays so, and it can be done again.
+    pub fn forget(&self, erasure: &Erasure) -> io::Result<LogForgotten> {
+        self.lock().forget(erasure)
+    }
+
+    /// Writes an event that no sink is told of, for good.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn append(&self, event: &Event) -> io::Result<()> {
+        let mut log = self.lock();
+        log.append(event)?;
+        log.close()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Chained> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -164,15 +211,15 @@ impl Sink for EventLog {
         self.name.clone()
     }
 
-    fn wants(&self, _event: &Event) -> bool {
-        true
+    fn wants(&self, event: &Event) -> bool {
+        event.kind.is_told()
     }
 
     fn deliver(&mut self, event: &Event) -> Result<(), SinkError> {
         let (written, is_stdout) = match &mut self.output {
             Output::Stdout(file) => (write_line(file, event), true),
             Output::Device(file) => (write_line(file, event), false),
-            Output::Files(log) => (log.append(event), false),
+            Output::Files(log) => (log.lock().append(event), false),
         };
         written.map_err(|error| {
             if is_stdout && error.kind() == io::ErrorKind::BrokenPipe {
@@ -186,7 +233,8 @@ impl Sink for EventLog {
     fn rest(&mut self) -> Result<(), SinkError> {
         match &mut self.output {
             Output::Files(log) => {
-                log.sync().map_err(|error| self.later(format!("the disk does not confirm it: {error}")))
+                let synced = log.lock().sync();
+                synced.map_err(|error| self.later(format!("the disk does not confirm it: {error}")))
             }
             Output::Stdout(_) | Output::Device(_) => Ok(()),
         }
@@ -194,8 +242,8 @@ impl Sink for EventLog {
 
     fn close(&mut self, _within: Duration) {
         // Pipes and terminals know no sync; every line was handed to the system already.
-        if let Output::Files(log) = &mut self.output
-            && let Err(error) = log.close()
+        if let Output::Files(log) = &self.output
+            && let Err(error) = log.lock().close()
         {
             tracing::warn!("{}: the disk does not confirm its end: {error}", self.name);
         }

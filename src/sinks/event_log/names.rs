@@ -111,6 +111,27 @@ impl Names {
         Ok(found)
     }
 
+    /// Files of the log that were moved out of the way because they are damaged; no head files.
+    pub(super) fn damaged_files(&self) -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        if self.suffix.is_empty() {
+            for entry in fs::read_dir(&self.folder)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                let bare = name.to_str().and_then(|name| Some(name.split_at(name.find(DAMAGED)?).0));
+                let is_own = bare.is_some_and(|bare| {
+                    bare == format!("{}{}", self.stem, self.extension)
+                        || self.last_of(OsStr::new(bare)).is_some()
+                });
+                if is_own && entry.file_type()?.is_file() {
+                    found.push(entry.path());
+                }
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
     /// Moves all files of the log out of the way, under names that say so; gives back how the log itself is called
     /// now. Nothing is overwritten.
     pub(super) fn move_damaged(&self, now: WallTime) -> io::Result<PathBuf> {

@@ -33,6 +33,8 @@ pub struct Report {
     pub torn_bytes: u64,
     /// There is no head file: entries may be missing at the end.
     pub is_head_missing: bool,
+    /// So many entries named somebody who was forgotten: what they were is not there any more, only their hashes.
+    pub forgotten: u64,
 }
 
 /// The first thing that is not as it was written.
@@ -181,6 +183,7 @@ pub fn verify(log: &Path, noted: Option<LineHash>) -> Result<Report, VerifyError
 #[derive(Default)]
 struct Walked {
     entries: u64,
+    forgotten: u64,
     first: Option<Entry>,
     last: Option<Located>,
     one_earlier: Option<Place>,
@@ -194,6 +197,7 @@ impl Walked {
     fn take(&mut self, found: Located, known: Option<Head>, noted: Option<LineHash>) {
         let Ok(entry) = &found.entry else { return };
         self.entries += 1;
+        self.forgotten += u64::from(entry.is_forgotten());
         if known.is_some_and(|head| head.newest.n == entry.place.n) {
             self.at_head = Some((found.file, found.line, entry.place));
         }
@@ -244,6 +248,7 @@ impl Walked {
             unconfirmed: known.map_or(self.entries, |head| newest.n.saturating_sub(head.newest.n)),
             torn_bytes: self.torn_bytes,
             is_head_missing: known.is_none(),
+            forgotten: self.forgotten,
         })
     }
 }

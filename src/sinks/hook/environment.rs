@@ -93,9 +93,14 @@ pub(super) fn variables(event: &Event) -> Vec<(&'static str, String)> {
             set("FACEWARDEN_BY", by);
         }
         // Not `FACEWARDEN_PERSON`: it grants nothing.
-        EventKind::PersonEnrolled { person, .. }
-        | EventKind::PersonChanged { person, .. }
-        | EventKind::PersonRemoved { person, .. } => set("FACEWARDEN_SUBJECT", person),
+        EventKind::PersonEnrolled { person, record, .. }
+        | EventKind::PersonChanged { person, record, .. } => {
+            set("FACEWARDEN_SUBJECT", person);
+            set("FACEWARDEN_RECORD", record);
+        }
+        EventKind::PersonRemoved { record, .. } | EventKind::EntryForgotten { record, .. } => {
+            set("FACEWARDEN_RECORD", record);
+        }
         EventKind::Degraded { message } | EventKind::Stopping { message } => {
             set("FACEWARDEN_MESSAGE", message);
         }

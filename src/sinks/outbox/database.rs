@@ -100,6 +100,8 @@ impl Database {
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // Names of people are in there, and what was deleted is to be gone.
+        connection.pragma_update(None, "secure_delete", "ON")?;
         // Takes the lock that the locking mode then keeps.
         connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?;
         let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -121,6 +123,11 @@ impl Database {
         let bytes = connection
             .query_row("SELECT coalesce(sum(length(json)), 0) FROM events", [], |row| row.get(0))?;
         Ok(Self { connection, bytes })
+    }
+
+    /// Whether there is one in `folder`.
+    pub(super) fn is_in(folder: &Path) -> bool {
+        folder.join(FILE).exists()
     }
 
     /// Moves the database in `folder` aside, out of the way of a new one; says what it is called now.
@@ -210,6 +217,54 @@ impl Database {
             Err(error) => Err(DatabaseError::Damaged(format!("event {seq} cannot be read: {error}"))),
         };
         rows.map(|row| entry(row?)).collect()
+    }
+
+    /// Shows all events as JSON, in order.
+    pub(super) fn each(&self, look: &mut dyn FnMut(&str)) -> Result<(), DatabaseError> {
+        let mut statement = self.connection.prepare("SELECT json FROM events ORDER BY seq")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            look(row.get_ref(0)?.as_str().map_err(|error| DatabaseError::Damaged(error.to_string()))?);
+        }
+        Ok(())
+    }
+
+    /// Replaces those events for which `other` gives another one; gives back their numbers. Nothing of what they were,
+    /// or of what was ever deleted, is left in the database's files.
+    pub(super) fn forget(
+        &mut self,
+        other: &dyn Fn(&str) -> Option<Event>,
+    ) -> Result<Vec<u64>, DatabaseError> {
+        let mut found = Vec::new();
+        {
+            let mut statement = self.connection.prepare("SELECT seq, json FROM events ORDER BY seq")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let json =
+                    row.get_ref(1)?.as_str().map_err(|error| DatabaseError::Damaged(error.to_string()))?;
+                if let Some(event) = other(json) {
+                    let json =
+                        serde_json::to_string(&event).map_err(|e| DatabaseError::Damaged(e.to_string()))?;
+                    found.push((row.get::<_, u64>(0)?, json));
+                }
+            }
+        }
+        let transaction = self.connection.transaction()?;
+        for (seq, json) in &found {
+            transaction.execute("UPDATE events SET json = ?2 WHERE seq = ?1", params![seq, json])?;
+        }
+        transaction.commit()?;
+        // What older versions deleted may still stand in free pages, and moving a row may leave a copy of it.
+        self.connection.execute_batch("PRAGMA temp_store = MEMORY; VACUUM")?;
+        let is_busy: bool =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if is_busy {
+            return Err(DatabaseError::Busy);
+        }
+        self.bytes =
+            self.connection
+                .query_row("SELECT coalesce(sum(length(json)), 0) FROM events", [], |row| row.get(0))?;
+        Ok(found.into_iter().map(|(seq, _)| seq).collect())
     }
 
     /// Number of an event.

@@ -5,8 +5,9 @@
 //! and that is said once. A damaged database is moved aside, and a new one begun.
 
 mod database;
+mod forgetting;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::clock::{Clock, Moment};
 use crate::config::OutboxSettings;
 use crate::domain::Event;
 use database::{Database, DatabaseError};
+pub use forgetting::OutboxForgotten;
 
 /// So many of the newest events are kept in memory beside the disk, so that whoever keeps up costs no reading.
 const RECENT: usize = 512;
@@ -69,6 +71,8 @@ pub struct Outbox {
     clock: Arc<dyn Clock>,
     notices: Notices,
     state: Mutex<State>,
+    /// Held while a file of refused events is written.
+    refused: Mutex<()>,
     /// Something came, or the end has.
     changed: Condvar,
 }
@@ -85,6 +89,8 @@ struct State {
     /// Number of the oldest event that is kept anywhere, or one above the newest.
     oldest: u64,
     cursors: BTreeMap<String, u64>,
+    /// Events that were forgotten since the start: a courier may still have one of them in hand.
+    forgotten: BTreeSet<u64>,
     /// Cursors have moved since they were written.
     has_moved: bool,
     /// What is wrong with the disk has been said, and when it was last tried.
@@ -123,12 +129,14 @@ impl Outbox {
                 stored: 0,
                 oldest: 1,
                 cursors: BTreeMap::new(),
+                forgotten: BTreeSet::new(),
                 has_moved: false,
                 failing_since: None,
                 last_tidy: clock.now(),
                 is_closing: false,
                 is_memory_only: false,
             }),
+            refused: Mutex::new(()),
             changed: Condvar::new(),
             clock,
             notices,
@@ -216,6 +224,12 @@ impl Outbox {
         let state = self.lock();
         let waiting = |(sink, cursor): (&String, &u64)| (sink.clone(), state.latest.saturating_sub(*cursor));
         state.cursors.iter().map(waiting).collect()
+    }
+
+    /// Whether there is an outbox in a folder.
+    #[must_use]
+    pub fn is_in(folder: &Path) -> bool {
+        Database::is_in(folder)
     }
 
     /// Where files beside the database may be kept.
@@ -388,6 +402,7 @@ impl Outbox {
                 state.oldest = oldest.unwrap_or(state.latest + 1);
                 let oldest = state.oldest;
                 state.recent.retain(|entry| entry.seq >= oldest);
+                state.forgotten.retain(|seq| *seq >= oldest);
             }
             Err(error) => self.failed(state, &error),
         }

@@ -265,7 +265,7 @@ impl<'a> Reader<'a> {
             if self.until.is_some_and(|until| entry.seq > until) {
                 return Ok(());
             }
-            if !self.shared.filter.passes(&entry.event) {
+            if !entry.event.kind.is_told() || !self.shared.filter.passes(&entry.event) {
                 continue;
             }
             // Only now, so that it says of a grant what is true when it is sent.
