@@ -4,6 +4,7 @@
 
 mod admission;
 mod cameras;
+mod refresh;
 pub(crate) mod rig;
 mod self_test;
 mod telling;

@@ -13,7 +13,7 @@ use facewarden::decision::{
 use facewarden::domain::{EventKind, Scene, ScoredObservation, Threshold, TrackId};
 use facewarden::inference::{ScriptedEmbedder, ScriptedLiveness};
 
-use super::support::{ANN, BERT, Beat, Door, Heard, LONG, STRANGER, eventually, gallery, ms, scene};
+use super::support::{ANN, BERT, Beat, Colour, Door, Heard, LONG, STRANGER, eventually, gallery, ms, scene};
 
 /// Plays the scenes one after the other.
 fn check(door: Door, scenes: Vec<Vec<Beat>>, expected: &[&str]) -> Heard {
@@ -231,4 +231,27 @@ fn with_company_nobody_is_verified_where_that_is_refused() {
     // Once the stranger is gone for a second, Ann is let in.
     check(door, scenes(), &["2.7 unknown NoMatch", "3.0 verified Ann"]);
     check(Door::new(), scenes(), &["0.3 verified Ann", "2.7 unknown NoMatch"]);
+}
+
+#[test]
+fn a_face_is_offered_if_it_was_verified_alone_and_that_is_wanted() {
+    let offered = |change: fn(&mut Door), other: Option<(Colour, u32)>| {
+        let mut door = Door { offers_on: true, ..Door::new() };
+        change(&mut door);
+        let offers = door.offers.clone();
+        let faces: Vec<_> = [(ANN, 5)].into_iter().chain(other).collect();
+        let scenes = [scene(0, 2000, &faces), nobody(2000, 4000)];
+        door.replay(scenes.into_iter().flatten().collect());
+        offers.take()
+    };
+    let offer = offered(|_| (), None).unwrap();
+    assert_eq!((offer.person.as_str(), offer.needed, offer.generation), ("Ann", 0.8, 0));
+    assert!(offer.similarity > 0.99 && offer.mean_quality > 0.0);
+    assert!(offered(|_| (), Some((STRANGER, 40))).is_none(), "somebody stood beside her");
+    assert!(offered(|door| door.offers_on = false, None).is_none());
+    assert!(offered(|door| door.is_shadow = true, None).is_none());
+    let spoof = |door: &mut Door| {
+        door.liveness = Some(Box::new(ScriptedLiveness { scores: [(ANN, 0.1)].into() }));
+    };
+    assert!(offered(spoof, None).is_none(), "a picture of her");
 }

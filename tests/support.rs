@@ -21,8 +21,8 @@ use facewarden::inference::{
 };
 use facewarden::matching::{Gallery, GalleryEntry, GalleryMetric, SharedGallery};
 use facewarden::pipeline::{
-    Announcer, DecisionTerms, EventOut, IdleSettings, Orders, Parts, Running, SharedCondition, SharedView,
-    Stats, Tap, Watching, spawn,
+    Announcer, DecisionTerms, EventOut, IdleSettings, Offers, Orders, Parts, Running, SharedCondition,
+    SharedView, Stats, Tap, Watching, spawn,
 };
 use facewarden::tracking::{Tracker, TrackerSettings};
 use facewarden::vision::quality::Gates;
@@ -183,6 +183,8 @@ pub(crate) struct Door {
     pub(crate) idle: IdleSettings,
     pub(crate) watching: Watching,
     pub(crate) is_shadow: bool,
+    pub(crate) offers: Offers,
+    pub(crate) offers_on: bool,
     pub(crate) stats: Arc<Stats>,
     pub(crate) tap: Tap,
     pub(crate) orders: Orders,
@@ -226,6 +228,8 @@ impl Door {
             idle: IdleSettings { after: LONG, detect_every: LONG },
             watching: Watching::Off,
             is_shadow: false,
+            offers: Offers::default(),
+            offers_on: false,
             stats: Arc::default(),
             tap: Tap::default(),
             orders: Orders::default(),
@@ -271,11 +275,13 @@ impl Door {
                 window: policy.window,
                 liveness_mode: "enforce",
                 is_shadow: self.is_shadow,
+                offers: self.offers_on,
             },
             decider: (self.wrap)(EvidenceDecider::new(policy, Box::new(|| 0)).unwrap()),
             announcer: Announcer::new(Arc::clone(&clock), out),
             tap: self.tap,
             orders: self.orders,
+            offers: self.offers,
             recording: None,
             stats: self.stats,
             view_of_camera: SharedView::default(),

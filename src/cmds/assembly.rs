@@ -18,8 +18,8 @@ use crate::inference::{
 };
 use crate::matching::SharedGallery;
 use crate::pipeline::{
-    Announcer, DecisionTerms, IdleSettings, Looking, Orders, Parts, Recording, SharedCondition, SharedView,
-    SignSettings, Stats, Tap, Watching,
+    Announcer, DecisionTerms, IdleSettings, Looking, Offers, Orders, Parts, Recording, SharedCondition,
+    SharedView, SignSettings, Stats, Tap, Watching,
 };
 use crate::tracking::{TrackIds, Tracker, TrackerSettings};
 use crate::watch::WatchSettings;
@@ -175,6 +175,8 @@ pub(super) struct Lasting {
     pub(super) tap: Tap,
     /// What they are told to do while they run.
     pub(super) orders: Orders,
+    /// Faces that were verified, for those who keep some of them.
+    pub(super) offers: Offers,
 }
 
 /// All that one camera's pipeline is made of.
@@ -203,6 +205,7 @@ pub(super) fn parts((config, camera): (&Config, &Camera), minds: Minds, surround
         announcer,
         tap: lasting.tap,
         orders: lasting.orders,
+        offers: lasting.offers,
         recording,
         stats: lasting.stats,
         condition: lasting.condition,
@@ -230,6 +233,7 @@ pub(super) fn decision_terms(config: &Config) -> DecisionTerms {
         window: Duration::from_millis(config.decision.window_ms),
         liveness_mode: config.liveness.mode.as_str(),
         is_shadow: config.decision.shadow,
+        offers: config.refreshes(),
     }
 }
 

@@ -11,6 +11,7 @@ use super::check_events::events;
 use super::check_watch::watch;
 use super::control::control;
 use super::diagnostic::Severity;
+use super::enrolment::enrolment;
 use super::people::people;
 use super::speed::Speed;
 use super::types::{CONFIG_SCHEMA, Camera, Config, Detection, Quality, Tracking};
@@ -131,6 +132,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
         );
     }
     found.range("gallery.reload_every_ms", config.gallery.reload_every_ms, (100, DAY_MS));
+    enrolment(config, &mut found);
     people(&config.people, &mut found);
     events(&config.events, &mut found);
     debug(config, &mut found);

@@ -14,6 +14,7 @@ mod check_events;
 mod check_watch;
 mod control;
 mod diagnostic;
+mod enrolment;
 mod events;
 mod explain;
 mod load;
@@ -33,6 +34,7 @@ pub use check::{Finding, check};
 pub use check_events::socket_mode;
 pub use control::{Control, Operators};
 pub use diagnostic::{ConfigError, Diagnostic, Place, Severity};
+pub use enrolment::{Enrolment, Refresh};
 pub use events::{
     Backoff, Events, Hook, Mqtt, MqttTls, MqttVersion, Only, OnlyGrants, OutboxSettings, Relay, Socket,
     Webhook,
@@ -46,7 +48,7 @@ pub use people::People;
 pub use schema::{default_yaml, json_schema};
 pub use speed::{InvalidSpeed, Speed};
 pub use types::{
-    CONFIG_SCHEMA, Camera, Challenge, Config, ControlValue, Debug, Decision, Detection, Driver, Enrolment,
-    Gallery, Liveness, LivenessMode, Models, PixelFormat, Quality, SeveralFaces, Tracking,
+    CONFIG_SCHEMA, Camera, Challenge, Config, ControlValue, Debug, Decision, Detection, Driver, Gallery,
+    Liveness, LivenessMode, Models, PixelFormat, Quality, SeveralFaces, Tracking,
 };
 pub use watch::{OnFault, Watch};

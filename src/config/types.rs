@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::control::Control;
+use super::enrolment::Enrolment;
 use super::events::Events;
 use super::people::People;
 use super::speed::Speed;
@@ -533,15 +534,6 @@ impl Default for Gallery {
     fn default() -> Self {
         Self { folder: "/var/lib/facewarden/enrolled".into(), key: None, reload_every_ms: 1000 }
     }
-}
-
-/// What is kept of whoever is enrolled at the daemon (`ctl enroll --live`); for `enroll` there is `--keep-photos`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Enrolment {
-    /// True: of each picture the face is cut out and kept, encrypted, so that another model needs no new pictures. A
-    /// stolen photo is worth more than a stolen template.
-    pub keep_photos: bool,
 }
 
 /// What is kept to look into decisions afterwards. Off by default: it is pictures of people.

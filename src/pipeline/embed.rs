@@ -13,6 +13,7 @@ use super::event_of::{asked, decided};
 use super::latest::LatestReceiver;
 use super::looks::Attention;
 use super::manner::Deciding;
+use super::offer::{Offer, Offers};
 use super::orders::{Order, Orders};
 use super::pulse::Beating;
 use super::record::RecordLink;
@@ -21,11 +22,12 @@ use super::trouble::Trouble;
 use crate::clock::{Clock, Moment};
 use crate::decision::{Decider, Said};
 use crate::domain::{
-    CameraId, Candidate, Decision, EmbeddingError, Event, EventKind, Frame, SCHEMA, ScoredObservation,
-    Together, TrackId, Verdict,
+    CameraId, Candidate, Decision, EmbeddingError, Event, EventKind, Frame, Pose, Quality, SCHEMA,
+    ScoredObservation, Together, TrackId, Verdict,
 };
 use crate::inference::{Embedder, LivenessModel};
 use crate::matching::{Gallery, Pool, Pooled, Ranking, SharedGallery};
+use crate::vision::pose::pose;
 
 /// How often time-outs are looked for while nothing happens.
 const TICK: Duration = Duration::from_millis(100);
@@ -61,6 +63,17 @@ pub struct DecisionTerms {
     pub liveness_mode: &'static str,
     /// True if nothing is granted, and what would have been is only told.
     pub is_shadow: bool,
+    /// True if faces that are verified are offered as templates.
+    pub offers: bool,
+}
+
+/// The newest look that was embedded.
+pub(super) struct NewestLook {
+    track: TrackId,
+    quality: Quality,
+    pose: Option<Pose>,
+    /// Of the gallery that it was compared with.
+    generation: u64,
 }
 
 pub(super) struct Embed {
@@ -87,6 +100,11 @@ pub(super) struct Embed {
     pub embedder_trouble: Trouble,
     /// How it goes with the liveness model.
     pub liveness_trouble: Trouble,
+    /// Where faces go that were verified.
+    pub offers: Offers,
+    pub newest_look: Option<NewestLook>,
+    /// When more than one face was last in view.
+    pub company_at: Option<Moment>,
     pub orders: Orders,
     /// Set while a recording is played as fast as the machine can, or as slowly as it must.
     pub has_own_time: Arc<AtomicBool>,
@@ -128,6 +146,9 @@ impl Embed {
                     if std::mem::replace(&mut self.is_unfit, scene.unfit.is_some()) && scene.unfit.is_none() {
                         self.pools.clear();
                     }
+                    if scene.faces.len() > 1 {
+                        self.company_at = Some(scene.captured_at);
+                    }
                     said.extend(self.decider.scene(scene, self.now(newest)));
                 }
                 if let (Some(frame), true) = (&work.frame, is_watching) {
@@ -164,6 +185,8 @@ impl Embed {
     /// Embeds one face and asks the gallery; `None` if a model fails, which is counted and said once. `newest`: when the
     /// newest frame was taken.
     fn score(&mut self, frame: &Frame, look: Look, newest: Moment) -> Option<ScoredObservation> {
+        // Asked first: whatever is compared with is at least as new.
+        let generation = self.gallery.generation();
         let gallery = self.gallery.current();
         let embedded = self.embedder.embed(&frame.pixels, &look.detection);
         let ranked = embedded.and_then(|embedding| {
@@ -195,6 +218,12 @@ impl Embed {
                 None
             }
         };
+        self.newest_look = self.terms.offers.then(|| NewestLook {
+            track: look.track,
+            quality: look.quality.clone(),
+            pose: pose(&look.detection.landmarks_in_frame),
+            generation,
+        });
         // Last, so that it is asked for the time of the decision.
         let now = self.clock.wall(self.now(newest));
         let barred = |best: &Candidate| gallery.standings().barred(&best.person, now);
@@ -235,6 +264,9 @@ impl Embed {
         // If the link is full the track is looked at a little more often than it need be.
         self.attention.try_send(Attention::Settled(decision.track)).ok();
         self.verdicts.set(decision.track, decision.verdict.clone());
+        if let Some(offer) = self.offer(decision) {
+            self.offers.put(offer);
+        }
         let (model, gallery, clock) = (self.embedder.digest(), self.gallery.current(), self.clock.as_ref());
         let event = decided(decision, &self.camera, &self.terms, model, &gallery, clock);
         tracing::info!(camera = %self.camera, track = decision.track.0, "{}", event.name());
@@ -246,6 +278,33 @@ impl Embed {
         let event = Event { schema: SCHEMA, id: announced.id, at: announced.at, kind: event };
         record.decided(event, gallery);
     }
+
+    /// The face of a decision as a template to be, if it was verified, and nobody else was there while it was looked at.
+    fn offer(&self, decision: &Decision) -> Option<Offer> {
+        let Verdict::Verified(person) = &decision.verdict else { return None };
+        if !self.terms.offers || self.terms.is_shadow {
+            return None;
+        }
+        let is_alone = self.company_at.is_none_or(|at| decision.captured_at.since(at) > self.terms.window);
+        let newest = self.newest_look.as_ref().filter(|look| look.track == decision.track && is_alone)?;
+        Some(Offer {
+            camera: self.camera.clone(),
+            person: person.clone(),
+            embedding: self.pools.get(&decision.track)?.mean()?.ok()?,
+            similarity: decision.evidence.similarity?.value(),
+            needed: decision.evidence.needed?.threshold.value(),
+            mean_quality: mean(decision.evidence.looks.iter().map(|look| look.quality)),
+            newest: newest.quality.clone(),
+            pose: newest.pose,
+            generation: newest.generation,
+        })
+    }
+}
+
+/// The mean of numbers; 0 of none.
+fn mean(numbers: impl Iterator<Item = f32>) -> f32 {
+    let (sum, count) = numbers.fold((0.0, 0.0_f32), |(sum, count), number| (sum + number, count + 1.0));
+    sum / count.max(1.0)
 }
 
 /// Asks the gallery for what the looks at a track resemble together.

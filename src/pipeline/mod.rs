@@ -13,6 +13,7 @@
 //! | attention | 64 track ids | dropped: a track is looked at a little more, or less, often than it should be |
 //! | record | 32 frames or decisions; only where recording is on | dropped and counted, and the bundle says so (a recording that keeps all waits) |
 //! | tap | what each taker asks for, while there is one | dropped: it skips a frame (a recording that keeps all waits, where the taker wants all) |
+//! | offers | 1 face that was verified; only where templates are added by themselves | the newer replaces the older |
 //! | changes | 1 for each stage | the newer change of the settings replaces the older |
 //!
 //! Shutdown runs with the stream: the capture stage stops and drops its sender, the next stage sees the end, and so
@@ -28,6 +29,7 @@ mod idle;
 mod latest;
 mod looks;
 mod manner;
+mod offer;
 mod orders;
 mod pulse;
 mod record;
@@ -51,6 +53,7 @@ pub use idle::IdleSettings;
 pub use latest::{Closed, LatestReceiver, LatestSender, Nothing, latest};
 pub use looks::most_looks;
 pub use manner::{Deciding, Looking};
+pub use offer::{Offer, Offers};
 pub use orders::{Order, Orders};
 pub use record::Recording;
 pub use signs::SignSettings;
@@ -119,6 +122,8 @@ pub struct Parts {
     pub tap: Tap,
     /// What it is told to do while it runs.
     pub orders: Orders,
+    /// Where faces go that were verified, if the terms say so.
+    pub offers: Offers,
     /// How what led up to decisions is kept; `None` where it is not.
     pub recording: Option<Recording>,
     /// What it counts; a pipeline that is started anew counts on.
@@ -208,6 +213,9 @@ pub fn spawn(parts: Parts) -> std::io::Result<Running> {
         record: link.clone(),
         embedder_trouble: trouble("turning faces into numbers", "nobody is recognised"),
         liveness_trouble: trouble("telling faces from pictures", "nobody is verified where that is enforced"),
+        offers: parts.offers,
+        newest_look: None,
+        company_at: None,
         orders: parts.orders.clone(),
         has_own_time: Arc::clone(&has_own_time),
         clock: Arc::clone(&parts.clock),

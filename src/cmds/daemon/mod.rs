@@ -2,6 +2,9 @@
 
 mod health;
 mod post;
+mod refresh;
+#[cfg(test)]
+mod refresh_tests;
 mod settings;
 mod site;
 #[cfg(test)]
@@ -15,6 +18,7 @@ use super::desk::{Desk, House, View};
 use super::enroll::{MOST, Standard};
 use super::exit::{Exit, Failure, OrExit};
 use super::forget::Places;
+use super::gallery::open_configured;
 use super::people::PeopleWatch;
 use super::telling::Telling;
 use crate::camera::{SourceError, opener};
@@ -29,6 +33,7 @@ use crate::sys::signals::{Shutdown, Wake};
 use crate::sys::{notify, process};
 use health::Health;
 use post::Common;
+use refresh::Refresher;
 pub use settings::Reread;
 use settings::Settings;
 use site::Site;
@@ -117,9 +122,11 @@ pub fn watch(
         notify::ready("watching").or_exit(Exit::Internal)?;
     }
 
-    let mut keeper = Keeper { settings, site, people, announcer, telling, models, standard, clock };
+    let refresher = Refresher::default();
+    let mut keeper =
+        Keeper { settings, site, people, announcer, telling, models, standard, refresher, clock };
     let end = keeper.keep(shutdown, &mut desk);
-    let Keeper { site, announcer, telling, .. } = keeper;
+    let Keeper { site, announcer, telling, refresher, .. } = keeper;
     let (reason, defect) = match end {
         End::Asked(reason) => (reason, None),
         End::Failed(failure) => (failure.to_string(), Some(failure)),
@@ -143,6 +150,7 @@ pub fn watch(
             "{late} did not end in time; what it is told from the outbox goes on at the next start"
         );
     }
+    refresher.end();
     defect.map_or(Ok(()), Err)?;
     let counted = ended?;
     counted.iter().for_each(|(camera, stats)| log_summary(camera, stats));
@@ -158,6 +166,7 @@ struct Keeper {
     telling: Arc<Telling>,
     models: SharedModels,
     standard: Standard,
+    refresher: Refresher,
     clock: Arc<dyn Clock>,
 }
 
@@ -198,7 +207,25 @@ impl Keeper {
             if self.site.is_over() {
                 return End::Asked("the source has ended".to_owned());
             }
+            self.keep_what_was_offered();
             health.look(&self.site, self.people.count(), self.clock.as_ref(), &self.announcer);
+        }
+    }
+
+    /// Adds templates to people who were verified, where the settings say so.
+    fn keep_what_was_offered(&mut self) {
+        let (config, generation) = (&self.settings.config, self.people.gallery().generation());
+        // Each is taken, also where it is not wanted any more.
+        for offer in self.site.posts().iter().filter_map(post::Post::offer) {
+            if config.refreshes() && offer.generation == generation {
+                let gallery = config.gallery.clone();
+                let open = move || open_configured(&gallery);
+                let (rules, clock) = (&config.enrolment.refresh, self.clock.as_ref());
+                self.refresher.take(open, &self.standard, offer, rules, clock);
+            }
+        }
+        if let Err(message) = self.refresher.outcome() {
+            self.announcer.announce(EventKind::Degraded { message });
         }
     }
 

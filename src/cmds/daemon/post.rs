@@ -15,7 +15,7 @@ use crate::decision::{Decider as _, Policy, SharedDecider};
 use crate::domain::{CameraId, EventKind};
 use crate::matching::SharedGallery;
 use crate::pipeline::{
-    self, Announcer, CameraState, Condition, Deciding, PipelineError, Recording, Running, Stats, Tap,
+    self, Announcer, CameraState, Condition, Deciding, Offer, PipelineError, Recording, Running, Stats, Tap,
 };
 use crate::sys::thread::ThreadError;
 
@@ -112,6 +112,11 @@ impl Post {
             orders: self.lasting.orders.clone(),
             is_over: self.is_over(),
         }
+    }
+
+    /// The face that was verified there last, once.
+    pub(super) fn offer(&self) -> Option<Offer> {
+        self.lasting.offers.take()
     }
 
     pub(super) fn stats(&self) -> &Arc<Stats> {

@@ -142,7 +142,9 @@ pub(super) fn check(
     rule: Rule,
 ) -> Result<Findings, EmbeddingError> {
     let Some(model) = new.first().map(|(_, e)| e.model()) else { return Ok(Findings::default()) };
-    let own: Vec<_> = people.iter().filter(|p| p.name == *name).flat_map(|p| &p.templates).collect();
+    let own = people.iter().filter(|p| p.name == *name).flat_map(|p| &p.templates);
+    // What was added by itself vouches for nothing further.
+    let own: Vec<_> = own.filter(|template| !template.is_refreshed).collect();
     let comparable: Vec<_> = own.iter().filter(|t| t.embedding.model() == model).collect();
     let mut findings = Findings { other_models: own.len() - comparable.len(), ..Findings::default() };
 

@@ -7,8 +7,9 @@ use super::likeness::{self, Conflict, Findings, Rule};
 use super::picture::Portrait;
 use crate::clock::WallTime;
 use crate::config;
-use crate::domain::{Calibration, EmbeddingError, Particulars, PersonId};
+use crate::domain::{Calibration, Embedding, EmbeddingError, Particulars, PersonId};
 use crate::inference::OrtEmbedder;
+use crate::matching::GalleryMetric;
 use crate::store::{Look, MAX_SOURCE_BYTES, Person, RecordId, Template};
 use crate::vision::pose::pose;
 
@@ -59,6 +60,44 @@ impl Standard {
         Rule::new(&self.spec, self.calibration.as_ref(), others)
     }
 
+    /// Whether a face may be taken for more of somebody enrolled: it is like what was enrolled of them, no copy of it, and
+    /// like nobody else.
+    ///
+    /// # Errors
+    /// If a template of the gallery is damaged.
+    pub fn vouches(
+        &self,
+        name: &PersonId,
+        face: &Embedding,
+        people: &[Person],
+    ) -> Result<bool, EmbeddingError> {
+        let found = likeness::check(name, &[("", face)], people, self.rule(name, people))?;
+        Ok(found.conflicts.is_empty() && found.repeats.iter().all(Option::is_none))
+    }
+
+    /// How likeness is measured in a gallery.
+    #[must_use]
+    pub fn metric(&self) -> GalleryMetric {
+        match self.spec.metric {
+            config::Metric::Cosine => GalleryMetric::Cosine,
+            config::Metric::Euclidean => GalleryMetric::Euclidean,
+        }
+    }
+
+    /// One without a model, for trials: cosine, and two faces are one person up to this distance.
+    #[cfg(test)]
+    pub(in crate::cmds) fn scripted(threshold: f32) -> Self {
+        let spec = config::EmbedderSpec {
+            output: String::new(),
+            dimension: 2,
+            l2_normalise: true,
+            metric: config::Metric::Cosine,
+            alignment: [[0.0; 2]; 5],
+            threshold,
+        };
+        Self { spec, calibration: None, most: MOST.into(), least_difference: SAME_LOOK }
+    }
+
     /// Whether what was taken shows one person, the right one, and nobody who is enrolled under another name; and
     /// which of it is worth a template.
     ///
@@ -76,7 +115,7 @@ impl Standard {
         let new: Vec<_> = portraits.iter().map(|p| (p.source.as_str(), &p.embedding)).collect();
         let findings = likeness::check(name, &new, people, self.rule(name, people))?;
         let own = people.iter().filter(|person| person.name == *name).flat_map(|person| &person.templates);
-        let own = own.filter(|template| template.embedding.model() == model);
+        let own = own.filter(|template| template.embedding.model() == model && !template.is_refreshed);
         let enrolled: Vec<_> =
             own.map(|template| (likeness::name_of(template), &template.embedding)).collect();
         let candidates: Vec<_> = portraits.iter().map(candidate).collect();

@@ -1,5 +1,6 @@
 //! `facewarden persons`: who is enrolled, and changing it. Shows no embedding and no score.
 
+mod refreshed;
 mod set;
 mod times;
 mod words;
@@ -78,6 +79,14 @@ enum Action {
         #[arg(long, value_name = "GROUP")]
         remove: Vec<GroupId>,
     },
+    /// What was added to somebody by itself after very sure matches (`enrolment.refresh`), or take all of that away
+    Refreshed {
+        /// Who
+        name: PersonId,
+        /// Take it away: what was enrolled stays
+        #[arg(long)]
+        remove: bool,
+    },
     /// Remove somebody from the gallery. What was told and recorded of them stays: see `facewarden forget`
     Remove {
         /// Who
@@ -117,6 +126,8 @@ struct PersonReport {
 struct TemplateReport {
     source: Option<String>,
     added: WallTime,
+    /// Added by itself after a very sure match.
+    refreshed: bool,
     model_digest: String,
     /// The name of the model, if its manifest is here.
     model: Option<String>,
@@ -160,6 +171,7 @@ pub fn run(args: &Args) -> Outcome {
             let person = store.regroup(name, (add, remove), now).map_err(store_failure)?;
             done(args, &person, &format!("{name} is in {}\n", groups(&person)), house)
         }
+        Action::Refreshed { name, remove } => refreshed::run(args, &store, house, name, *remove),
         Action::Remove { name, yes } => remove(args, &store, house, name, *yes),
     }
 }
@@ -314,7 +326,12 @@ fn show(args: &Args, person: &Person, models: &Models, house: &House) -> Outcome
             _ => "",
         };
         let source = template.source.as_deref().unwrap_or("(source not recorded)").escape_debug();
-        text.push_str(&format!("    {}  {}  {source}{other}\n", day(template.added), models.name_of(digest)));
+        let by_itself = match template.is_refreshed {
+            true => format!("  (added by itself, {})", template.added.0.strftime("%Y-%m-%d")),
+            false => String::new(),
+        };
+        let model = models.name_of(digest);
+        text.push_str(&format!("    {}  {model}  {source}{by_itself}{other}\n", day(template.added)));
     }
     text.push_str(&format!("  coverage\n{}", Coverage::of(person, models.current)));
     super::say(&text)
@@ -414,6 +431,7 @@ impl Models {
         let templates = person.templates.iter().map(|t| TemplateReport {
             source: t.source.clone(),
             added: t.added,
+            refreshed: t.is_refreshed,
             model_digest: t.embedding.model().to_string(),
             model: self.find(t.embedding.model()).map(str::to_owned),
         });
