@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::exit::Outcome;
 use super::gallery::{GalleryArgs, store_failure};
+use super::key::keys_of;
 
 /// Arguments of `backup`.
 #[derive(Debug, clap::Args)]
@@ -26,7 +27,7 @@ place of the lost one it is used as it is. `forget` reaches no backups: that is 
 /// If the gallery cannot be read, or the folder is not new.
 pub fn run(args: &Args) -> Outcome {
     let store = args.gallery.open()?;
-    let key = store.key().read().map_err(|error| store_failure(error.into()))?.current.id();
+    let key = keys_of(&store)?.current.id();
     let copied = store.back_up(&args.folder).map_err(store_failure)?;
     super::say(&format!(
         "{} persons and {} photos, {} bytes, are in {}\nthey can be read with the key {key}, which is not there\n",

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::gallery::{GalleryArgs, store_failure};
-use crate::store::{Key, KeyRing, StoreError};
+use crate::store::{Key, KeyError, KeyRing, Store, StoreError};
 
 /// Arguments of `key`.
 #[derive(Debug, clap::Args)]
@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> Outcome {
 
 fn show(args: &Args) -> Outcome {
     let store = args.gallery.open()?;
-    let keys = store.key().read().map_err(|error| store_failure(error.into()))?;
+    let keys = keys_of(&store)?;
     let mut text = format!("{}  {}\n", keys.current.id(), store.key().path().display());
     if let Some(former) = keys.former {
         text.push_str(&format!("{}  the former one: say `facewarden key rotate` to finish\n", former.id()));
@@ -62,8 +62,23 @@ fn show(args: &Args) -> Outcome {
     super::say(&text)
 }
 
+/// The keys of a gallery; one in which nobody was ever enrolled has none yet.
+pub(super) fn keys_of(store: &Store) -> Result<KeyRing, Failure> {
+    match store.key().read() {
+        Err(KeyError::Missing(path))
+            if store.inspect().is_ok_and(|found| found.key.is_none() && found.is_sound()) =>
+        {
+            let path = path.display();
+            let message = format!("there is no key yet: {path} is made when the first person is enrolled");
+            Err(Failure::new(Exit::NoInput, message))
+        }
+        keys => keys.map_err(|error| store_failure(error.into())),
+    }
+}
+
 fn rotate(args: &Args, keep_former: Option<&Path>) -> Outcome {
     let store = args.gallery.open()?;
+    keys_of(&store)?;
     let done = store.rotate_key(keep_former).map_err(|error| match error {
         // What is in the way is not for this command to settle.
         StoreError::Blocked { file_name, problem } => Failure::new(

@@ -104,7 +104,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// There is something to read, or to write, and no key for it.
-    #[error("{0}")]
+    #[error(transparent)]
     Key(#[from] KeyError),
     /// The folder holds people, and the key is gone. A new one is never made beside them.
     #[error("the gallery {} holds people, and there is no key to read them with: put the key file back at {}, or name it with --key or gallery.key", .folder.display(), .key.display())]

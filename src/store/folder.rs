@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io;
+use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,11 @@ const TEMPORARY_EXTENSION: &str = ".tmp";
 /// A writer waits so often and so long for another one: 5 seconds together.
 const LOCK_ATTEMPTS: u32 = 100;
 const BETWEEN_LOCK_ATTEMPTS: Duration = Duration::from_millis(50);
+
+/// More threads than this only wait for the disk.
+const MAX_THREADS: usize = 8;
+/// For fewer files a thread is not worth its start.
+const LEAST_SHARE: usize = 256;
 
 /// What tells one state of a file from another, without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,22 +105,53 @@ pub(super) fn create(folder: &Path) -> Result<(), StoreError> {
 /// Looks at every person file. `key` is the state of the key file.
 pub(super) fn fingerprint(folder: &Path, key: Option<Stamp>) -> Result<Fingerprint, StoreError> {
     check(folder)?;
-    let mut found = Vec::new();
+    let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
-        let entry = entry.map_err(io_error("list", folder))?;
-        let name = entry.file_name();
-        if !is_person_file(name.as_bytes()) {
-            continue;
-        }
-        // Of a link itself, not of what it leads to.
-        match entry.metadata() {
-            Ok(metadata) => found.push((name, Stamp::of(&metadata))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(io_error("look at", &entry.path())(error)),
+        let name = entry.map_err(io_error("list", folder))?.file_name();
+        if is_person_file(name.as_bytes()) {
+            names.push(name);
         }
     }
-    found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    Ok(Fingerprint { files: found, key })
+    names.sort_unstable();
+    let stamps = side_by_side(&names, |name| {
+        let path = folder.join(name);
+        // Of a link itself, not of what it leads to.
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) => Ok(Some(Stamp::of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error("look at", &path)(error)),
+        }
+    })?;
+    let files = names.into_iter().zip(stamps).filter_map(|(name, stamp)| Some((name, stamp?))).collect();
+    Ok(Fingerprint { files, key })
+}
+
+/// The state of the folder itself: another one after any file came, went or was replaced.
+pub(super) fn stamp(folder: &Path) -> Result<Stamp, StoreError> {
+    check(folder)?;
+    fs::metadata(folder).map(|metadata| Stamp::of(&metadata)).map_err(io_error("look at", folder))
+}
+
+/// Does something for each, on several threads where there are many; in order, up to the first error of a thread.
+pub(super) fn side_by_side<T: Sync, R: Send>(
+    all: &[T],
+    each: impl Fn(&T) -> Result<R, StoreError> + Sync,
+) -> Result<Vec<R>, StoreError> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
+    let share = all.len().div_ceil(threads).max(LEAST_SHARE);
+    if all.len() <= share {
+        return all.iter().map(each).collect();
+    }
+    let work = |share: &[T]| share.iter().map(&each).collect::<Result<Vec<R>, _>>();
+    let work = &work;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = all.chunks(share).map(|share| scope.spawn(move || work(share))).collect();
+        let mut results = Vec::with_capacity(all.len());
+        for thread in threads {
+            results.append(&mut thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(results)
+    })
 }
 
 fn is_person_file(name: &[u8]) -> bool {

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use super::changes::{Changes, Removed};
@@ -19,10 +18,6 @@ use crate::domain::{GroupId, Particulars, PersonId};
 /// While files keep changing under the reader, it starts again so often. Each file is whole all the same, and
 /// the fingerprint handed out is from before, so that the next look finds what was missed.
 const LOAD_ATTEMPTS: u32 = 3;
-/// More threads than this only wait for the disk.
-const MAX_READERS: usize = 8;
-/// Below so many files a thread is not worth its start.
-const LEAST_SHARE: usize = 256;
 /// The most files of one name in the quarantine.
 const MAX_SAME_NAME: u32 = 1000;
 
@@ -104,17 +99,21 @@ impl Store {
     /// # Errors
     /// If the folder as a whole, or its key, cannot be read. A single bad file is in [`Loaded::refused`] instead.
     pub fn load(&self) -> Result<Loaded, StoreError> {
-        let mut before = self.fingerprint()?;
         let mut attempt = 1;
         loop {
-            let loaded = self.read_all(before)?;
-            let after = self.fingerprint()?;
-            if after == loaded.fingerprint || attempt == LOAD_ATTEMPTS {
+            let before = self.state()?;
+            let loaded = self.read_all(self.fingerprint()?)?;
+            if self.state()? == before || attempt == LOAD_ATTEMPTS {
                 return Ok(loaded);
             }
-            before = after;
             attempt += 1;
         }
+    }
+
+    /// Differs after any file came, went or was replaced. Much cheaper than a fingerprint, which also tells of a file
+    /// that somebody changed in its place.
+    fn state(&self) -> Result<impl PartialEq + use<>, StoreError> {
+        Ok((folder::stamp(&self.folder)?, self.key.stamp()))
     }
 
     /// As [`Store::load`], and moves damaged files into `quarantine/` inside the folder, under the name they
@@ -365,22 +364,7 @@ impl Store {
         keys: Option<&KeyRing>,
     ) -> Result<Vec<(&'f OsString, Content)>, StoreError> {
         let names: Vec<&OsString> = fingerprint.names().collect();
-        let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_READERS);
-        let share = names.len().div_ceil(threads).max(LEAST_SHARE);
-        let read = |share: &[&'f OsString]| -> Result<Vec<_>, StoreError> {
-            share.iter().map(|name| Ok((*name, self.read_one(name, keys)?))).collect()
-        };
-        if names.len() <= share {
-            return read(&names);
-        }
-        std::thread::scope(|scope| {
-            let readers: Vec<_> = names.chunks(share).map(|share| scope.spawn(|| read(share))).collect();
-            let mut all = Vec::with_capacity(names.len());
-            for reader in readers {
-                all.append(&mut reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-            }
-            Ok(all)
-        })
+        folder::side_by_side(&names, |name| Ok((*name, self.read_one(name, keys)?)))
     }
 
     fn quarantine(&self, refused: &mut [RefusedFile]) -> Result<(), StoreError> {

@@ -167,7 +167,7 @@ fn read_once(path: &Path, keys: Option<&KeyRing>) -> io::Result<(Content, bool)>
             most: MAX_FILE_BYTES,
         }));
     }
-    let bytes = match read_bytes(&file) {
+    let bytes = match read_bytes(&file, metadata.len()) {
         Ok(bytes) => bytes,
         Err(error) if Errno::from_io_error(&error) == Some(Errno::IO) => {
             return refused(FileProblem::Unreadable(error.to_string()));
@@ -178,8 +178,10 @@ fn read_once(path: &Path, keys: Option<&KeyRing>) -> io::Result<(Content, bool)>
     Ok((understand(path, &bytes, keys), steady))
 }
 
-fn read_bytes(file: &File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+/// `expected` is how many there should be, checked to be possible.
+fn read_bytes(file: &File, expected: u64) -> io::Result<Vec<u8>> {
+    // Room for all of it and one more, so that a file is read at once.
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).map_or(0, |expected| expected + 1));
     // One byte more than allowed, so that a file that grows is found out.
     file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -16,7 +16,7 @@ use super::{DEFAULT_CONFIG, config_failure};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Config};
 use crate::control::{Answer, AskError, Client, Forgotten, Refusal, Request};
-use crate::domain::{Erasure, GroupId, PersonId};
+use crate::domain::{CameraId, Erasure, GroupId, PersonId};
 use crate::store::{RecordId, Store, StoreError};
 use places::Own;
 pub(super) use places::{Places, is_same, work};
@@ -40,7 +40,7 @@ pub struct Args {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
-    /// Configuration file of the daemon: where it keeps what
+    /// Configuration file of the daemon: where it keeps what. With --gallery, and without a file in the usual place, only the gallery is looked into
     #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     config: PathBuf,
     /// Write the receipt into this new file, for its owner alone [default: standard output]
@@ -60,6 +60,18 @@ pub struct Args {
     key: Option<PathBuf>,
 }
 
+impl Args {
+    /// The settings of the daemon. Where a gallery was named and there are no settings in the usual place, no daemon has
+    /// kept anything beside it.
+    fn settings(&self) -> Result<Config, Failure> {
+        if self.gallery.is_some() && self.config == Path::new(DEFAULT_CONFIG) && !self.config.exists() {
+            let camera = CameraId::new("camera").or_exit(Exit::Internal)?;
+            return Ok(Config::new(config::Camera::new(camera, String::new())));
+        }
+        Config::read(&self.config).map_err(config_failure)
+    }
+}
+
 fn record(text: &str) -> Result<RecordId, String> {
     RecordId::parse(text).ok_or_else(|| "the id of a record has 26 digits and capital letters".to_owned())
 }
@@ -69,7 +81,7 @@ fn record(text: &str) -> Result<RecordId, String> {
 /// # Errors
 /// See the exit codes in its help. Unless it says that something was removed, nothing was.
 pub fn run(args: &Args) -> Outcome {
-    let config = Config::read(&args.config).map_err(config_failure)?;
+    let config = args.settings()?;
     let gallery = args.gallery(&config);
     let store = open_configured(&gallery).map_err(store_failure)?;
     if let Some(receipt) = &args.check {
