@@ -1,6 +1,5 @@
 //! The gallery: load it, add to it, take from it.
 
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -406,29 +405,27 @@ impl Store {
 }
 
 /// Of several files that claim one name, none is used: which of them is the person is not for the program to
-/// guess.
-fn set_duplicates_aside(people: Vec<Person>, refused: &mut Vec<RefusedFile>) -> Vec<Person> {
-    let mut by_name: HashMap<PersonId, Vec<Person>> = HashMap::new();
-    for person in people {
-        by_name.entry(person.name.clone()).or_default().push(person);
-    }
-    let mut single = Vec::with_capacity(by_name.len());
-    for (name, mut same) in by_name {
-        if same.len() == 1 {
-            single.append(&mut same);
-            continue;
-        }
+/// guess. The others are given back by name.
+fn set_duplicates_aside(mut people: Vec<Person>, refused: &mut Vec<RefusedFile>) -> Vec<Person> {
+    people.sort_unstable_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+    for same in people.chunk_by(|a, b| a.name == b.name).filter(|same| same.len() > 1) {
         for (at, person) in same.iter().enumerate() {
             let other = same[usize::from(at == 0)].id;
             refused.push(RefusedFile {
                 file_name: person.id.file_name(),
-                problem: FileProblem::DuplicateName { name: name.clone(), other },
+                problem: FileProblem::DuplicateName { name: person.name.clone(), other },
                 moved_to: None,
             });
         }
     }
-    single.sort_by(|a, b| a.name.cmp(&b.name));
-    single
+    let claimed = |refused: &[RefusedFile], name: &PersonId| {
+        let is_it = |file: &RefusedFile| matches!(&file.problem, FileProblem::DuplicateName { name: claimed, .. } if claimed == name);
+        refused.iter().any(is_it)
+    };
+    if refused.iter().any(|file| matches!(file.problem, FileProblem::DuplicateName { .. })) {
+        people.retain(|person| !claimed(refused, &person.name));
+    }
+    people
 }
 
 /// The files that claim a name in vain.
