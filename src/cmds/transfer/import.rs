@@ -10,7 +10,7 @@ use crate::cmds::exit::{Exit, Failure, Outcome};
 use crate::cmds::gallery::{GalleryArgs, store_failure};
 use crate::cmds::passphrase::PassphraseArgs;
 use crate::domain::PersonId;
-use crate::store::{ArchiveReader, Changes, Entry, Person, RecordId};
+use crate::store::{ArchiveError, ArchiveReader, Changes, Entry, Person, RecordId};
 
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
@@ -53,7 +53,6 @@ struct Tally {
 /// # Errors
 /// If the archive is not whole, the passphrase is wrong, or the gallery cannot be changed.
 pub fn run(args: &Args) -> Outcome {
-    let store = args.gallery.open_to_enrol()?;
     let passphrase = args.passphrase.read(false)?;
     let open = || {
         let file = File::open(&args.file).map_err(|error| {
@@ -65,16 +64,12 @@ pub fn run(args: &Args) -> Outcome {
     for entry in open()? {
         entry.map_err(archive_failure)?;
     }
-    let mut tally = Tally::default();
     if args.dry_run {
-        let loaded = store.load().map_err(store_failure)?;
-        for entry in open()? {
-            if let Entry::Person(person) = entry.map_err(archive_failure)? {
-                tally.count(&person.name, &plan(&person, &loaded.people, args.existing));
-            }
-        }
-        return tally.say("would be ");
+        return rehearse(args, open()?);
     }
+    // Only now: no folder is made for what cannot be taken.
+    let store = args.gallery.open_to_enrol()?;
+    let mut tally = Tally::default();
     let mut changes = store.begin().map_err(store_failure)?;
     // Whose photos may still come.
     let mut pending: Option<Person> = None;
@@ -97,6 +92,21 @@ pub fn run(args: &Args) -> Outcome {
     }
     finish(pending, &mut changes)?;
     tally.say("")
+}
+
+/// Says what would be done.
+fn rehearse(args: &Args, archive: impl Iterator<Item = Result<Entry, ArchiveError>>) -> Outcome {
+    let people = match args.gallery.folder().exists() {
+        true => args.gallery.open()?.load().map_err(store_failure)?.people,
+        false => Vec::new(),
+    };
+    let mut tally = Tally::default();
+    for entry in archive {
+        if let Entry::Person(person) = entry.map_err(archive_failure)? {
+            tally.count(&person.name, &plan(&person, &people, args.existing));
+        }
+    }
+    tally.say("would be ")
 }
 
 /// Whoever is to be stored.
