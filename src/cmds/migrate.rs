@@ -109,8 +109,7 @@ fn photos_of(person: &Person, model: ModelDigest) -> impl Iterator<Item = Record
 /// The photos of which this model has made no template yet, in the order they were taken.
 fn photos_to_do(person: &Person, model: ModelDigest) -> Vec<RecordId> {
     let mut known: BTreeSet<RecordId> = photos_of(person, model).collect();
-    let all = person.templates.iter().filter_map(|template| template.photo);
-    all.filter(|photo| known.insert(*photo)).collect()
+    person.photos().filter(|photo| known.insert(*photo)).collect()
 }
 
 /// Makes a template of a kept photo. The face it was kept for is the one in its middle.

@@ -9,7 +9,7 @@ use super::disk;
 use super::error::StoreError;
 use super::folder::{self, WriteLock};
 use super::format::{encode, invalid};
-use super::gallery::{Loaded, Store, claimants, ensure_free};
+use super::gallery::{Loaded, Store, claimants, ensure_free, nobody_called};
 use super::key::{Key, KeyRing};
 use super::person::{Person, RecordId, Template, to_millisecond};
 use super::record::{Content, RefusedFile};
@@ -56,10 +56,7 @@ impl<'a> Changes<'a> {
             Some(keys) => keys,
             // The first use. Beside any file at all no new key is made: the old one may be on its way back.
             None if loaded.fingerprint.is_empty() => store.make_key()?,
-            None => {
-                let (folder, key) = (store.folder.clone(), store.key.path().to_owned());
-                return Err(StoreError::KeyGone { folder, key });
-            }
+            None => return Err(store.key_gone()),
         };
         Ok(Self { store, _lock: lock, loaded, keys })
     }
@@ -159,8 +156,7 @@ impl<'a> Changes<'a> {
         }
     }
 
-    /// Puts in somebody as they are, with their id and their times: from an archive. Whoever has that id is replaced, and
-    /// photos that nobody names any more are removed.
+    /// Puts in somebody as they are, with their id and their times: from an archive. Whoever has that id is replaced.
     ///
     /// # Errors
     /// If somebody else has the name, the person cannot be stored, or the disk fails.
@@ -168,16 +164,7 @@ impl<'a> Changes<'a> {
         if self.get(&person.name).is_some_and(|known| known.id != person.id) {
             return Err(StoreError::NameTaken(person.name));
         }
-        let photos =
-            |person: &Person| person.templates.iter().filter_map(|t| t.photo).collect::<BTreeSet<_>>();
-        let before =
-            self.loaded.people.iter().find(|known| known.id == person.id).map(photos).unwrap_or_default();
-        let kept = photos(&person);
-        let person = self.put(person)?;
-        for photo in before.difference(&kept) {
-            self.store.delete_photo(*photo)?;
-        }
-        Ok(person)
+        self.put(person)
     }
 
     /// The key that is written with.
@@ -194,18 +181,10 @@ impl<'a> Changes<'a> {
     }
 
     fn named(&self, name: &PersonId) -> Result<&Person, StoreError> {
-        if let Some(person) = self.get(name) {
-            return Ok(person);
-        }
-        let files = claimants(&self.loaded, name);
-        if files.is_empty() {
-            Err(StoreError::NoSuchPerson(name.clone()))
-        } else {
-            Err(StoreError::DuplicateName { name: name.clone(), files })
-        }
+        self.get(name).ok_or_else(|| nobody_called(&self.loaded, name))
     }
 
-    /// Writes somebody, and knows them from then on.
+    /// Writes somebody, and knows them from then on. Photos of theirs that no template names any more are removed.
     fn put(&mut self, person: Person) -> Result<Person, StoreError> {
         // Not when reading: a time zone that this machine does not know bars whoever has it, and damages nothing.
         if let Err(why) = person.particulars.check() {
@@ -215,9 +194,12 @@ impl<'a> Changes<'a> {
         self.store.write(&person, self.key())?;
         let people = &mut self.loaded.people;
         // They may have had another name.
-        people.retain(|known| known.id != person.id);
+        let before = people.iter().position(|known| known.id == person.id).map(|at| people.remove(at));
         let at = people.partition_point(|known| known.name < person.name);
         people.insert(at, person.clone());
+        let kept: BTreeSet<_> = person.photos().collect();
+        let dropped = before.iter().flat_map(Person::photos).filter(|photo| !kept.contains(photo));
+        self.store.delete_photos(dropped)?;
         Ok(person)
     }
 }

@@ -71,7 +71,7 @@ impl Store {
         let there = folder::photos(&self.folder)?;
         let mut named = BTreeSet::new();
         for person in &loaded.people {
-            for photo in person.templates.iter().filter_map(|template| template.photo) {
+            for photo in person.photos() {
                 if named.insert(photo) && !there.contains(&photo) {
                     found.missing_photos.push((person.name.clone(), photo));
                 }
@@ -102,10 +102,7 @@ impl Store {
             let _lock = WriteLock::take(&self.folder)?;
             folder::remove_leftovers(&self.folder)?;
             // Under the lock: an enrolment at work has its photos there before its person.
-            for id in self.inspect()?.stray_photos {
-                self.delete_photo(id)?;
-            }
-            self.make_durable(&self.folder)?;
+            self.delete_photos(self.inspect()?.stray_photos.into_iter())?;
         }
         self.inspect()
     }

@@ -217,7 +217,7 @@ impl Store {
         let (_lock, loaded) = self.lock_and_load()?;
         let person = take_named(loaded, name)?;
         let bytes = self.bytes_of(person.id)?;
-        let photos = self.delete_photos(&person)?;
+        let photos = self.delete_photos(person.photos())?;
         self.delete(person.id)?;
         Ok(Removed::of(person, photos, &bytes))
     }
@@ -230,7 +230,7 @@ impl Store {
         let _lock = WriteLock::take(&self.folder)?;
         folder::remove_leftovers(&self.folder)?;
         if let Content::Person(person) = self.read_one(id.file_name().as_ref(), self.keys()?.as_ref())? {
-            self.delete_photos(&person)?;
+            self.delete_photos(person.photos())?;
         }
         self.delete(id)
     }
@@ -297,6 +297,11 @@ impl Store {
         }
     }
 
+    /// That there are people, and no key.
+    pub(super) fn key_gone(&self) -> StoreError {
+        StoreError::KeyGone { folder: self.folder.clone(), key: self.key.path().to_owned() }
+    }
+
     fn bytes_of(&self, id: RecordId) -> Result<Vec<u8>, StoreError> {
         let path = self.folder.join(id.file_name());
         std::fs::read(&path).map_err(io_error("read", &path))
@@ -329,10 +334,7 @@ impl Store {
             match content {
                 // There were people, and whoever took the key away must not be taken for having removed them.
                 Content::Refused(FileProblem::OtherKey(_)) if keys.is_none() => {
-                    return Err(StoreError::KeyGone {
-                        folder: self.folder.clone(),
-                        key: self.key.path().to_owned(),
-                    });
+                    return Err(self.key_gone());
                 }
                 Content::Person(person) => people.push(*person),
                 Content::Refused(problem) => refused.push(RefusedFile {
@@ -447,13 +449,17 @@ pub(super) fn ensure_free(loaded: &Loaded, name: &PersonId) -> Result<(), StoreE
 }
 
 pub(super) fn take_named(mut loaded: Loaded, name: &PersonId) -> Result<Person, StoreError> {
-    if let Some(at) = loaded.people.iter().position(|person| person.name == *name) {
-        return Ok(loaded.people.swap_remove(at));
+    match loaded.people.iter().position(|person| person.name == *name) {
+        Some(at) => Ok(loaded.people.swap_remove(at)),
+        None => Err(nobody_called(&loaded, name)),
     }
-    let files = claimants(&loaded, name);
-    if files.is_empty() {
-        Err(StoreError::NoSuchPerson(name.clone()))
-    } else {
-        Err(StoreError::DuplicateName { name: name.clone(), files })
+}
+
+/// Why there is nobody of a name among those who are served.
+pub(super) fn nobody_called(loaded: &Loaded, name: &PersonId) -> StoreError {
+    let files = claimants(loaded, name);
+    match files.is_empty() {
+        true => StoreError::NoSuchPerson(name.clone()),
+        false => StoreError::DuplicateName { name: name.clone(), files },
     }
 }

@@ -131,6 +131,13 @@ pub struct Person {
     pub templates: Vec<Template>,
 }
 
+impl Person {
+    /// The photos that are kept of them; one that templates of several models were made of is there as often.
+    pub fn photos(&self) -> impl Iterator<Item = RecordId> + '_ {
+        self.templates.iter().filter_map(|template| template.photo)
+    }
+}
+
 /// Cuts a time to the milliseconds that a file keeps, so that what was stored equals what is loaded.
 pub(super) fn to_millisecond(time: WallTime) -> WallTime {
     jiff::Timestamp::from_millisecond(time.0.as_millisecond()).map_or(time, WallTime)

@@ -9,7 +9,7 @@ use super::changes::Changes;
 use super::error::{FormatError, StoreError};
 use super::folder::io_error;
 use super::gallery::Store;
-use super::person::{Person, RecordId};
+use super::person::RecordId;
 use super::seal::{self, Kind};
 use crate::clock::WallTime;
 
@@ -64,11 +64,11 @@ impl Store {
         if inside == id { Ok(picture) } else { Err(bad(FormatError::Forged)) }
     }
 
-    /// Removes what was kept of somebody's photos. Before the person, so that a crash in between leaves no picture of
-    /// somebody who is gone.
-    pub(super) fn delete_photos(&self, person: &Person) -> Result<usize, StoreError> {
+    /// Removes photos; gives back how many there were. Of somebody who is to go before they do, so that a crash in between
+    /// leaves no picture of somebody who is gone.
+    pub(super) fn delete_photos(&self, photos: impl Iterator<Item = RecordId>) -> Result<usize, StoreError> {
         let mut removed = 0;
-        for id in person.templates.iter().filter_map(|template| template.photo) {
+        for id in photos {
             removed += usize::from(self.delete_photo(id)?);
         }
         if removed > 0 {

@@ -133,6 +133,16 @@ fn photos_are_kept_encrypted_and_go_with_their_person() {
     drop(changes);
     fs::copy(store.folder().join(other.photo_name()), &path).unwrap();
     assert!(matches!(store.photo(photo), Err(StoreError::BadPhoto { .. })));
+    // And with the last template that was made of it, however that goes.
+    let mut changes = store.begin().unwrap();
+    let second = changes.keep_photo(picture, time(3)).unwrap();
+    let seen = |first| Template { photo: Some(second), ..template(first) };
+    changes.enrol(&name("Anna"), vec![seen(0.2), seen(0.3)], time(3)).unwrap();
+    changes.change(&name("Anna"), time(4), |person| drop(person.templates.pop())).unwrap();
+    assert!(store.photo(second).is_ok());
+    changes.change(&name("Anna"), time(5), |person| drop(person.templates.pop())).unwrap();
+    assert!(matches!(store.photo(second), Err(StoreError::NoSuchPhoto(_))));
+    drop(changes);
     assert_eq!(store.remove(&name("Anna")).unwrap().photos, 1);
     assert!(matches!(store.photo(photo), Err(StoreError::NoSuchPhoto(_))));
 }

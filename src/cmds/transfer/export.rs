@@ -80,7 +80,7 @@ fn write(store: &Store, people: &[Person], path: &PathBuf, passphrase: &str) -> 
     let mut photos = 0;
     for person in people {
         archive.person(person).map_err(archive_failure)?;
-        for id in person.templates.iter().filter_map(|template| template.photo) {
+        for id in person.photos() {
             match store.photo(id) {
                 Ok(picture) => {
                     archive.photo(id, &picture).map_err(archive_failure)?;

@@ -118,7 +118,7 @@ fn to_store(plan: Plan) -> Option<Person> {
 }
 
 fn wants(person: &Person, photo: RecordId) -> bool {
-    person.templates.iter().any(|template| template.photo == Some(photo))
+    person.photos().any(|kept| kept == photo)
 }
 
 fn finish(person: Option<Person>, changes: &mut Changes<'_>) -> Result<(), Failure> {
