@@ -1,4 +1,4 @@
-# make demo | test | check | bench | bench-search | fuzz | build | deb | deb-check | rig | setup | clean
+# make demo | test | test-web | check | bench | bench-search | bench-http | fuzz | build | deb | deb-check | rig | setup | clean
 # Everything that is needed is fetched by ./setup into vendor/; nothing is installed on the system, but for `make rig` as root.
 
 CARGO ?= cargo
@@ -7,15 +7,17 @@ BIN = target/release/facewarden
 # Messages of the program name the sources of libraries: not by where this machine keeps them.
 RELEASE_FLAGS = --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src=/crates
 
-.PHONY: help setup build demo test check deny docs bench bench-search fuzz deb deb-tool deb-check rig rig-programs clean
+.PHONY: help setup build demo test test-web check deny docs bench bench-search bench-http fuzz deb deb-tool deb-check rig rig-programs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    set up, build, enrol sample people and watch them walk up"
 	@echo "make test    set up and run every test"
+	@echo "make test-web  the API with other people's clients and the pages in a real browser; as root it installs Debian's chromium (screenshots: target/web-screenshots/)"
 	@echo "make check   formatting, lints, licences and documentation"
 	@echo "make bench   measure; DATA=DIR names the folder with the measuring data"
 	@echo "make bench-search  measure the search over up to a million templates, beside faiss"
+	@echo "make bench-http  measure comparisons over HTTP beside DeepFace's own server, and what they cost the cameras (needs wrk)"
 	@echo "make fuzz    feed rubbish to what reads files and frames; SECONDS=60 is how long each target runs"
 	@echo "make build   set up and build target/release/facewarden"
 	@echo "make deb     set up and build the Debian package, target/debian/facewarden_*.deb"
@@ -36,6 +38,13 @@ test: setup
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	  $(CARGO) nextest run --locked --no-fail-fast && $(CARGO) test --locked --doc; \
 	else $(CARGO) test --locked --no-fail-fast; fi
+
+# Other people's clients against the API, and the pages in headless Chromium, with the real daemon. What it needs is fetched by ./setup --web.
+test-web:
+	@./setup --web
+	@$(CARGO) build --locked --quiet
+	@PYTHONPATH="$(CURDIR)/vendor/web-python" python3 tests/web/clients.py target/debug/facewarden
+	@node tests/web/browser/run.mjs
 
 check: setup
 	@$(CARGO) fmt --check
@@ -78,6 +87,14 @@ bench: build
 bench-search: build
 	@./setup --peers
 	@$(BIN) bench --only search --peer tests/peers/faiss_search.py $(if $(SIZES),--templates $(SIZES))
+
+# DeepFace takes seconds for a pair and the whole takes a quarter of an hour. FOR=10 are the seconds of each run.
+FOR ?= 30
+bench-http: build
+	@command -v wrk >/dev/null || { echo "bench-http: wrk is missing; install it (Debian: apt-get install wrk)"; exit 1; }
+	@./setup --deepface
+	@python3 tests/peers/http_verify.py $(BIN) $(FOR)
+	@python3 tests/peers/http_load.py $(BIN) $(FOR)
 
 # Each target starts from its seeds and keeps what it learns in fuzz/corpus/. cargo-fuzz is built into vendor/ once. It asks
 # the compiler for coverage and address checks, which the stable one has and does not offer: hence RUSTC_BOOTSTRAP.

@@ -15,6 +15,7 @@ pub mod config;
 pub mod control;
 pub mod decision;
 pub mod domain;
+pub mod http;
 pub mod inference;
 pub mod listen;
 pub mod matching;

@@ -32,7 +32,7 @@ const SEEN_BY_PIPELINE: &[&str] = &[
 /// What adapters share that programs on this machine connect to.
 const LISTEN: &[&str] = &["listen"];
 const ADAPTERS: &[&str] =
-    &["bundles", "control", "listen", "camera", "inference", "store", "sinks", "sys", "pipeline"];
+    &["bundles", "control", "http", "listen", "camera", "inference", "store", "sinks", "sys", "pipeline"];
 
 /// Every module of `src/lib.rs`, and what it may name of `crate::`. An entry covers all below it.
 const LAYERS: &[(&str, &[&[&str]])] = &[
@@ -48,6 +48,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     ("bundles", &[L1]),
     ("camera", &[L1]),
     ("control", &[L1, LISTEN]),
+    ("http", &[L1]),
     ("inference", &[L1]),
     ("store", &[L1]),
     ("sinks", &[L1, LISTEN]),
@@ -73,6 +74,7 @@ const fn fence(
     Fence { tokens, allowed, reason }
 }
 
+const HTTP: &[&str] = &["src/http/", "src/cmds/web/"];
 const CLOCK: &[&str] = &["src/clock.rs"];
 const TIME: &str = "time comes from a Clock, so that a day can be replayed in a test";
 const UNBOUNDED: &str = "a link without a bound hides a stuck consumer until memory is gone";
@@ -86,7 +88,9 @@ const FENCES: &[Fence] = &[
         &["src/sinks/mqtt/"],
         "the broker's library, and the runtime it needs, stay in one place",
     ),
-    fence(&["tokio"], &[], "no async runtime in the pipeline"),
+    fence(&["tokio"], HTTP, "no async runtime in the pipeline"),
+    fence(&["axum"], HTTP, "the HTTP server can be exchanged in one place"),
+    fence(&["hyper"], HTTP, "the HTTP server can be exchanged in one place"),
     fence(&["ureq"], &["src/sinks/webhook/"], "the web client can be exchanged in one place"),
     fence(&["rusqlite"], &["src/sinks/outbox/"], "the outbox's library can be exchanged in one place"),
     fence(&["gpiocdev"], &["src/sinks/relay.rs"], "relays can be exchanged in one place"),
@@ -99,7 +103,9 @@ const FENCES: &[Fence] = &[
     fence(&["crossbeam_channel", "::", "unbounded"], &[], UNBOUNDED),
     fence(&["channel", "::", "unbounded"], &[], UNBOUNDED),
     fence(&["unbounded", "("], &[], UNBOUNDED),
-    fence(&["mpsc", "::", "channel"], &[], UNBOUNDED),
+    // What tokio calls so takes a bound.
+    fence(&["mpsc", "::", "channel"], HTTP, UNBOUNDED),
+    fence(&["unbounded_channel", "("], &[], UNBOUNDED),
     fence(&["std", "::", "thread", "::", "spawn"], &[], "threads are named and joined"),
     fence(&["unsafe", "{"], UNSAFE, UNSAFE_REASON),
     fence(&["unsafe", "fn"], UNSAFE, UNSAFE_REASON),

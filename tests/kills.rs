@@ -38,7 +38,7 @@ fn child(settings: &Path) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let camera = CameraId::new("door").unwrap();
     let telling =
-        Arc::new(Telling::open(&events, std::slice::from_ref(&camera), Vec::new(), &clock).unwrap());
+        Arc::new(Telling::open((&events, false), std::slice::from_ref(&camera), Vec::new(), &clock).unwrap());
     let out = Arc::clone(&telling);
     let announcer = Announcer::new(Arc::clone(&clock), Arc::new(move |event| out.send(event)));
     let is_to_end = Arc::new(AtomicBool::new(false));

@@ -432,7 +432,7 @@ fn a_log_that_lost_its_end_in_a_power_cut_gets_it_again() {
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let tell = |numbers: std::ops::RangeInclusive<u64>| {
-        let telling = Telling::open(&events, &[], Vec::new(), &clock).unwrap();
+        let telling = Telling::open((&events, false), &[], Vec::new(), &clock).unwrap();
         numbers.for_each(|number| telling.send(notice(number)));
         assert_eq!(telling.close(LONG), Vec::<String>::new());
     };

@@ -36,4 +36,5 @@ mod socket;
 mod store;
 mod support;
 mod watch;
+mod web;
 mod webhook;

@@ -227,7 +227,7 @@ fn for_rate(calibration: Option<&Calibration>, rate: f64, model: &str) -> Result
 }
 
 /// Everybody with the templates that the model made, by name.
-fn templates(loaded: &Loaded, model: ModelDigest) -> Vec<(PersonId, Vec<&Embedding>)> {
+pub(super) fn templates(loaded: &Loaded, model: ModelDigest) -> Vec<(PersonId, Vec<&Embedding>)> {
     let mut people: Vec<(PersonId, Vec<&Embedding>)> = loaded
         .people
         .iter()

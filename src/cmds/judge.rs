@@ -4,7 +4,7 @@ use super::engine::Engine;
 use super::exit::{Exit, Failure};
 use crate::config::{EmbedderSpec, Metric as TrainedWith};
 use crate::domain::{Embedding, EmbeddingError};
-use crate::matching::{Metric, convert_threshold, distance};
+use crate::matching::{Metric, confidence, convert_threshold, distance};
 
 /// How faces are compared.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -80,6 +80,13 @@ impl Judge {
     /// If different models made them.
     pub fn distance(&self, a: &Embedding, b: &Embedding) -> Result<f32, EmbeddingError> {
         distance(self.metric, a, b)
+    }
+
+    /// How sure that is, 0 to 100 with two decimals.
+    #[must_use]
+    pub fn confidence(&self, distance: f32) -> f64 {
+        let sure = confidence(distance, self.threshold, self.metric);
+        (f64::from(sure) * 100.0).round() / 100.0
     }
 
     /// Whether that distance is one person's.

@@ -40,8 +40,11 @@ pub mod secret;
 mod survey;
 pub mod telling;
 pub mod terms;
+pub mod token;
 pub mod transfer;
+mod verified;
 mod view;
+mod web;
 
 use std::io::Write;
 
@@ -130,6 +133,8 @@ pub enum Command {
     LivenessTest(liveness_test::Args),
     /// Look after the configuration file
     Config(config::Args),
+    /// Make, list and revoke the tokens of the HTTP server
+    Token(token::Args),
     /// Print a new secret for a webhook
     Secret(secret::Args),
     /// Print the completions of a shell
@@ -191,6 +196,7 @@ pub fn main() -> Outcome {
         Command::CalibrateSite(args) => calibrate_site::run(&args),
         Command::LivenessTest(args) => liveness_test::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::Secret(args) => secret::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::engine::{Engine, Face, LookError, read_photo};
@@ -26,7 +27,7 @@ pub struct Seen {
 
 /// Where a face is, as DeepFace writes it: whole pixels. `left_eye` is the person's own left eye, so it is on the
 /// right of the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FacialArea {
     /// Left edge.
     pub x: i64,

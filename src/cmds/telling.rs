@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
@@ -33,6 +34,25 @@ pub struct Telling {
     notices: Receiver<String>,
 }
 
+/// How it goes with a sink.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SinkCounts {
+    /// Its name.
+    pub sink: String,
+    /// Events that wait for it.
+    pub waiting: u64,
+    /// Events that it confirmed, where it is told from the outbox.
+    pub delivered: u64,
+    /// Attempts that failed and are made again.
+    pub retries: u64,
+    /// Events that it refused for good, which are in the file for that.
+    pub refused: u64,
+    /// Events that it was never told of: too many waited, or for too long.
+    pub dropped: u64,
+    /// Events that it could not act on.
+    pub failed: u64,
+}
+
 /// Those that are told from the outbox.
 struct Kept {
     outbox: Arc<Outbox>,
@@ -41,16 +61,18 @@ struct Kept {
 }
 
 impl Telling {
-    /// Opens all that `events` names, and `extra` beside it. Nobody has been told of anything yet.
+    /// Opens all that `events` names, and `extra` beside it. Nobody has been told of anything yet. `is_read`: events are
+    /// kept for readers also where no sink needs that.
     ///
     /// # Errors
     /// If something cannot be opened, with the exit code for it.
     pub fn open(
-        events: &Events,
+        (events, is_read): (&Events, bool),
         cameras: &[CameraId],
         extra: Vec<Box<dyn Sink>>,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, Failure> {
+        let needs_outbox = is_read || events.needs_outbox();
         let (say, notices) = notices();
         let mut direct = extra;
         for relay in &events.relays {
@@ -63,10 +85,10 @@ impl Telling {
         let log = events.log.as_deref().map(|path| open_log(events, path, clock, &say)).transpose()?;
         let keeper = log.as_ref().and_then(EventLog::keeper);
         // What is printed is for whoever looks at it now; a file misses nothing where there is an outbox.
-        let is_kept = events.needs_outbox() && events.log.as_deref() != Some(Path::new("-"));
+        let is_kept = needs_outbox && events.log.as_deref() != Some(Path::new("-"));
         let (kept_log, direct_log) = if is_kept { (log, None) } else { (None, log) };
         direct.extend(direct_log.map(|log| Box::new(log) as Box<dyn Sink>));
-        let kept = if events.needs_outbox() {
+        let kept = if needs_outbox {
             let kept = Kept::open(events, cameras, kept_log, clock, &say)?;
             direct.push(Box::new(Recorder::new(Arc::clone(&kept.outbox))));
             Some(kept)
@@ -97,6 +119,39 @@ impl Telling {
     #[must_use]
     pub fn waiting(&self) -> Vec<(String, u64)> {
         self.kept.as_ref().map(|kept| kept.outbox.all_waiting()).unwrap_or_default()
+    }
+
+    /// How it goes with each sink.
+    #[must_use]
+    pub fn counts(&self) -> Vec<SinkCounts> {
+        let direct = self.direct.states().into_iter().map(|state| SinkCounts {
+            sink: state.sink,
+            waiting: state.waiting as u64,
+            dropped: state.dropped,
+            failed: state.failed,
+            ..SinkCounts::default()
+        });
+        let waiting = self.waiting();
+        let kept = self.kept.iter().flat_map(|kept| &kept.couriers).map(|courier| {
+            let (stats, key) = (courier.stats(), courier.key());
+            let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            SinkCounts {
+                waiting: waiting.iter().find(|(sink, _)| sink == key).map_or(0, |(_, waiting)| *waiting),
+                delivered: count(&stats.delivered),
+                retries: count(&stats.retries),
+                refused: count(&stats.refused),
+                dropped: count(&stats.missed),
+                sink: key.to_owned(),
+                ..SinkCounts::default()
+            }
+        });
+        direct.chain(kept).collect()
+    }
+
+    /// The events that are kept, for readers; `None` where none are.
+    #[must_use]
+    pub fn backlog(&self) -> Option<Arc<dyn Backlog>> {
+        self.kept.as_ref().map(|kept| Arc::clone(&kept.outbox) as _)
     }
 
     /// Where names of people are kept by these settings.

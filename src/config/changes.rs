@@ -39,6 +39,7 @@ impl Takeover {
         config.events.clone_from(&old.events);
         config.debug.clone_from(&old.debug);
         config.control.clone_from(&old.control);
+        config.http.clone_from(&old.http);
         Self { taken: differences(old, &config), at_next_start: differences(&config, new), config }
     }
 }

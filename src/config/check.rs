@@ -12,6 +12,7 @@ use super::check_watch::watch;
 use super::control::control;
 use super::diagnostic::Severity;
 use super::enrolment::enrolment;
+use super::http::http;
 use super::people::people;
 use super::speed::Speed;
 use super::types::{CONFIG_SCHEMA, Camera, Config, Detection, Quality, Tracking};
@@ -137,6 +138,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
     events(&config.events, &mut found);
     debug(config, &mut found);
     control(&config.control, &mut found);
+    http(&config.http, &mut found);
     found.into_vec()
 }
 

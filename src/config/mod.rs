@@ -13,10 +13,12 @@ mod check_decision;
 mod check_events;
 mod check_watch;
 mod control;
+mod credential;
 mod diagnostic;
 mod enrolment;
 mod events;
 mod explain;
+mod http;
 mod load;
 mod manifest;
 mod manifest_check;
@@ -33,12 +35,14 @@ pub use changes::Takeover;
 pub use check::{Finding, check};
 pub use check_events::socket_mode;
 pub use control::{Control, Operators};
+pub use credential::{is_name, located};
 pub use diagnostic::{ConfigError, Diagnostic, Place, Severity};
 pub use enrolment::{Enrolment, Refresh};
 pub use events::{
     Backoff, Events, Hook, Mqtt, MqttTls, MqttVersion, Only, OnlyGrants, OutboxSettings, Relay, Socket,
     Webhook,
 };
+pub use http::{Http, HttpKiosk, HttpTls, HttpVerify};
 pub use load::MAX_FILE_BYTES;
 pub use manifest::{
     Colour, Decoder, DetectorSpec, EmbedderSpec, Fit, Input, LandmarksSpec, Layout, LivenessSpec,

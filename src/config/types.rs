@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::control::Control;
 use super::enrolment::Enrolment;
 use super::events::Events;
+use super::http::Http;
 use super::people::People;
 use super::speed::Speed;
 use super::watch::Watch;
@@ -63,12 +64,31 @@ pub struct Config {
     /// Who may ask the running daemon something.
     #[serde(default)]
     pub control: Control,
+    /// The HTTP server.
+    #[serde(default)]
+    pub http: Http,
 }
 
 impl Config {
     /// The same settings once for each camera, with that camera alone.
     pub fn one_by_one(&self) -> impl Iterator<Item = Self> + '_ {
-        self.cameras.iter().map(|camera| Self { cameras: vec![camera.clone()], ..self.clone() })
+        self.cameras.iter().map(|camera| self.alone(camera))
+    }
+
+    /// The same settings with that camera alone; `None` if there is none of that name.
+    #[must_use]
+    pub fn of_camera(&self, camera: &CameraId) -> Option<Self> {
+        self.cameras.iter().find(|own| own.id == *camera).map(|own| self.alone(own))
+    }
+
+    fn alone(&self, camera: &Camera) -> Self {
+        Self { cameras: vec![camera.clone()], ..self.clone() }
+    }
+
+    /// Whether events are kept on disk: for a sink that must miss none, or for those who read them over HTTP.
+    #[must_use]
+    pub fn needs_outbox(&self) -> bool {
+        self.events.needs_outbox() || self.http.listen.is_some()
     }
 
     /// One camera, and every other setting at its default.
@@ -89,6 +109,7 @@ impl Config {
             events: Events::default(),
             debug: Debug::default(),
             control: Control::default(),
+            http: Http::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ulid::Ulid;
@@ -103,7 +104,11 @@ impl Request {
         !matches!(self, Self::Status {})
     }
 
-    fn check(&self) -> Result<(), InvalidRequest> {
+    /// Whether its numbers and names are ones that can be.
+    ///
+    /// # Errors
+    /// [`InvalidRequest::Form`].
+    pub fn check(&self) -> Result<(), InvalidRequest> {
         let range = |name, value: u32, most: u32| match value {
             value if (1..=most).contains(&value) => Ok(()),
             value => Err(InvalidRequest::Form(format!("`{name}` cannot be {value}: 1 to {most}"))),
@@ -211,8 +216,12 @@ pub enum Refusal {
     NotAllowed,
     /// No request of this version.
     NoRequest,
-    /// Too many ask, or somebody is being enrolled already.
+    /// Too many ask.
     Busy,
+    /// The camera is paused.
+    Paused,
+    /// Somebody is being enrolled at the camera, or it is being tested.
+    InUse,
     /// No camera of that name.
     NoCamera,
     /// The camera gives no frames, or the daemon did not answer in time.
@@ -244,7 +253,7 @@ pub struct ReloadReport {
 }
 
 /// How it goes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Version of the daemon.
     pub version: String,
@@ -269,7 +278,7 @@ pub struct Status {
 }
 
 /// How one camera is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CameraStatus {
     /// Which.
     pub camera: CameraId,
@@ -300,7 +309,7 @@ pub struct CameraStatus {
 }
 
 /// What a camera does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CameraState {
     /// Gave no frame yet.
@@ -313,10 +322,12 @@ pub enum CameraState {
     Paused,
     /// Somebody is being enrolled, and nobody verified.
     Enrolling,
+    /// A liveness self-test goes on, and nobody is verified.
+    Testing,
 }
 
 /// Counts of one camera since the daemon started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// Frames that it gave.
     pub captured: u64,
@@ -337,7 +348,7 @@ pub struct Counts {
 }
 
 /// Events that wait for one sink.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Waiting {
     /// Its name.
     pub sink: String,
@@ -346,7 +357,7 @@ pub struct Waiting {
 }
 
 /// The newest event: what and when, and not who.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LastEvent {
     /// Its type.
     pub kind: String,
@@ -358,7 +369,7 @@ pub struct LastEvent {
 }
 
 /// Something that did not work.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Trouble {
     /// When that was noticed.
     pub at: WallTime,

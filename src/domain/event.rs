@@ -11,6 +11,7 @@ use super::decision::Reason;
 use super::erasure::ENTRY_FORGOTTEN;
 use super::names::{CameraId, GroupId, PersonId, TrackId};
 use super::observation::QualityFault;
+use super::pause::{PauseCause, ResumeCause};
 use super::pose::Prompt;
 use super::score::{Similarity, Threshold};
 use super::view::ViewFault;
@@ -275,28 +276,6 @@ pub enum Obstruction {
     Covered,
     /// A light shines into the lens.
     Blinded,
-}
-
-/// What a camera is paused for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PauseCause {
-    /// Somebody asked for just that: the camera is closed.
-    Asked,
-    /// Somebody is being enrolled in front of it.
-    Enrolment,
-}
-
-/// Why a camera watches again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ResumeCause {
-    /// Somebody asked for it.
-    Asked,
-    /// The time of the pause is over.
-    TimeIsOver,
-    /// The enrolment has ended, whatever came of it.
-    EnrolmentEnded,
 }
 
 /// The facts about one decision.

@@ -14,6 +14,7 @@ mod geometry;
 mod names;
 mod observation;
 mod particulars;
+mod pause;
 mod pose;
 mod schedule;
 mod score;
@@ -24,9 +25,7 @@ pub use challenge::ChallengeFault;
 pub use decision::{Decision, Evidence, LookEvidence, Needed, Reason, Verdict};
 pub use embedding::{Embedding, EmbeddingError, ModelDigest};
 pub use erasure::{ENTRY_FORGOTTEN, Erasure};
-pub use event::{
-    Event, EventKind, LookDetail, MatchDetail, Obstruction, PauseCause, ResumeCause, SCHEMA, Target,
-};
+pub use event::{Event, EventKind, LookDetail, MatchDetail, Obstruction, SCHEMA, Target};
 pub use frame::{CapturedFrame, Frame, Original, Payload};
 pub use geometry::{Landmarks, Point, Rect};
 pub use names::{CameraId, GroupId, InvalidName, PersonId, TrackId};
@@ -38,6 +37,7 @@ pub use particulars::{
     Admission, Barred, Consent, InvalidParticulars, MAX_CALLED_BYTES, MAX_CONSENT_BYTES, MAX_NOTES_BYTES,
     Particulars, SiteRules,
 };
+pub use pause::{PauseCause, ResumeCause};
 pub use pose::{Pose, Prompt};
 pub use schedule::{Hours, InvalidSchedule, MAX_HOLIDAYS, MAX_HOURS, Schedule, parse_date, time_zone_name};
 pub use score::{Candidate, NotAScore, Similarity, Threshold};

@@ -1,6 +1,7 @@
 //! What is kept of a person beside their face: how they are called, and when and on what grounds they may be let in.
 
 use jiff::civil::Date;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schedule::{InvalidSchedule, Schedule};
@@ -16,7 +17,7 @@ pub const MAX_NOTES_BYTES: usize = 4096;
 pub const MAX_CONSENT_BYTES: usize = 256;
 
 /// What is known of a person beside name, groups and templates. Everything is optional; nothing of it means "always".
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Particulars {
     /// How they are called on a display, where that is not their name. At most [`MAX_CALLED_BYTES`].
@@ -37,7 +38,7 @@ pub struct Particulars {
 }
 
 /// When somebody may be let in: from, until, and at which hours of which days.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admission {
     /// Not before this (inclusive).
@@ -60,7 +61,7 @@ impl Admission {
 }
 
 /// Who agreed to what.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Consent {
     /// Who gave it: the person, or who may speak for them. At most [`MAX_CONSENT_BYTES`].

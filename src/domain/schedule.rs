@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::WallTime;
@@ -26,7 +27,7 @@ const LONG_NAMES: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "fr
 /// Hours of the week in a time zone, but for holidays.
 ///
 /// As text: `Mon-Fri 07:00-19:00, Sat 09:00-12:00; Europe/Berlin; not 2026-12-25, 2026-12-26`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
     /// The IANA name ("Europe/Berlin"), in just that spelling.
@@ -35,13 +36,14 @@ pub struct Schedule {
     pub hours: Vec<Hours>,
     /// Days on which none of the hours begin: in order, none twice, at most [`MAX_HOLIDAYS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
     pub holidays: Vec<Date>,
 }
 
 /// Hours on some days of the week.
 ///
 /// As text: `Mon-Fri 07:00-19:00`. Days are listed one after the other (`Mon Wed-Fri`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hours {
     /// The days on which they begin: bit 0 is Monday, bit 6 Sunday; 1..=127.

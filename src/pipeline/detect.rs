@@ -150,7 +150,9 @@ impl Detect {
                 self.stats.skipped.add_one();
                 continue;
             }
+            let began = self.clock.now();
             let Some(Decoded { frame, original, glance, payload }) = self.decode(captured) else { continue };
+            self.stats.decode.record(self.clock.now().since(began));
             let is_searched = self.idle.is_worth_a_search(at, glance.as_ref());
             if !is_searched {
                 self.stats.quiet.add_one();
@@ -159,6 +161,7 @@ impl Detect {
                 continue;
             };
             last_looked = Some(at);
+            let began = self.clock.now();
             if let Some(glance) = glance.filter(|_| self.view_watch.needs_glances()) {
                 self.view_watch.see(at, &glance, payload, &found);
             }
@@ -168,6 +171,7 @@ impl Detect {
                 self.idle.is_busy(at);
             }
             self.stats.tracks_now.set(update.tracks.len());
+            self.stats.most_attention_waiting.note(self.attention.len());
             self.attention.try_iter().for_each(|attention| match attention {
                 Attention::Settled(track) => picker.settle(track),
                 Attention::Watched(track) => picker.watch(track),
@@ -180,6 +184,7 @@ impl Detect {
                 }
                 _ => (Vec::new(), None),
             };
+            self.stats.follow.record(self.clock.now().since(began));
             for track in &update.ended {
                 picker.forget(track.id);
                 if let Some(signs) = &mut self.signs {
@@ -246,8 +251,10 @@ impl Detect {
 
     /// Finds the faces of a frame; `None` if that fails, which is counted and said once.
     fn search(&mut self, frame: &Frame) -> Option<Vec<Detection>> {
+        let began = self.clock.now();
         match self.detector.detect(&frame.pixels) {
             Ok(found) => {
+                self.stats.search.record(self.clock.now().since(began));
                 self.trouble.works();
                 self.stats.detected.add_one();
                 self.stats.faces.add(found.len());
@@ -324,6 +331,7 @@ impl Detect {
         }
         match self.work.try_send(work) {
             Ok(()) => {
+                self.stats.most_work_waiting.note(self.work.len());
                 self.told_unfit = unfit;
                 true
             }

@@ -188,6 +188,7 @@ impl Embed {
         // Asked first: whatever is compared with is at least as new.
         let generation = self.gallery.generation();
         let gallery = self.gallery.current();
+        let began = self.clock.now();
         let embedded = self.embedder.embed(&frame.pixels, &look.detection);
         let ranked = embedded.and_then(|embedding| {
             let alone = gallery.rank(&embedding)?;
@@ -218,6 +219,7 @@ impl Embed {
                 None
             }
         };
+        self.stats.score.record(self.clock.now().since(began));
         self.newest_look = self.terms.offers.then(|| NewestLook {
             track: look.track,
             quality: look.quality.clone(),

@@ -88,6 +88,7 @@ impl RecordLink {
         let item = (take, self.stats.record_dropped.get());
         let is_lost =
             if self.keep_all { self.takes.send(item).is_err() } else { self.takes.try_send(item).is_err() };
+        self.stats.most_record_waiting.note(self.takes.len());
         if is_lost {
             self.stats.record_dropped.add_one();
         }

@@ -49,6 +49,11 @@ impl Gauge {
         self.0.store(count as u64, Ordering::Relaxed);
     }
 
+    /// It is so many now; the most there ever were stays.
+    pub fn note(&self, count: usize) {
+        self.0.fetch_max(count as u64, Ordering::Relaxed);
+    }
+
     /// The number.
     #[must_use]
     pub fn get(&self) -> u64 {
@@ -58,13 +63,17 @@ impl Gauge {
 
 /// How long things took, in buckets of one millisecond up to two seconds; the last bucket takes all above.
 #[derive(Debug)]
-pub struct Latency(Vec<AtomicU64>);
+pub struct Latency {
+    buckets: Vec<AtomicU64>,
+    /// All durations together, microseconds.
+    sum_us: AtomicU64,
+}
 
 const BUCKETS: usize = 2001;
 
 impl Default for Latency {
     fn default() -> Self {
-        Self((0..BUCKETS).map(|_| AtomicU64::new(0)).collect())
+        Self { buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(), sum_us: AtomicU64::new(0) }
     }
 }
 
@@ -72,13 +81,25 @@ impl Latency {
     /// Takes in one duration.
     pub fn record(&self, duration: Duration) {
         let bucket = usize::try_from(duration.as_millis()).unwrap_or(BUCKETS).min(BUCKETS - 1);
-        self.0[bucket].fetch_add(1, Ordering::Relaxed);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// How many were shorter than each of `limits_ms`, which go up and are at most 2000; how many there were at all; and
+    /// all of them together, in microseconds.
+    #[must_use]
+    pub fn histogram(&self, limits_ms: &[u16]) -> (Vec<u64>, u64, u64) {
+        let counts: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        let below = |limit: &u16| counts.iter().take(usize::from(*limit)).sum();
+        let sum_us = self.sum_us.load(Ordering::Relaxed);
+        (limits_ms.iter().map(below).collect(), counts.iter().sum(), sum_us)
     }
 
     /// The duration that `percent` of all are not longer than, in milliseconds, rounded up; `None` if there are none.
     #[must_use]
     pub fn percentile_ms(&self, percent: u64) -> Option<u64> {
-        let counts: Vec<u64> = self.0.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        let counts: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
         let total: u64 = counts.iter().sum();
         let wanted = (total * percent).div_ceil(100).max(1);
         let mut seen = 0;
@@ -137,6 +158,20 @@ pub struct Stats {
     pub recorded: Counter,
     /// Frames and decisions that were not kept, because recording was behind.
     pub record_dropped: Counter,
+    /// Most frames with looks that ever waited for the embedding stage at once.
+    pub most_work_waiting: Gauge,
+    /// Most words about tracks that ever waited for the detect stage at once.
+    pub most_attention_waiting: Gauge,
+    /// Most frames and decisions that ever waited to be recorded at once.
+    pub most_record_waiting: Gauge,
+    /// Decoding of a frame.
+    pub decode: Latency,
+    /// Finding the faces of a frame.
+    pub search: Latency,
+    /// Following faces, choosing looks and watching the view, for a frame.
+    pub follow: Latency,
+    /// A look: its embedding, the search of the gallery, and liveness.
+    pub score: Latency,
     /// From the capture of a frame to the end of its detection.
     pub frame_lag: Latency,
     /// From the capture of the deciding frame to the decision.
@@ -173,5 +208,7 @@ mod tests {
         assert_eq!((latency.percentile_ms(50), latency.percentile_ms(99)), (Some(50), Some(99)));
         latency.record(Duration::from_secs(3600));
         assert_eq!(latency.percentile_ms(100), Some(2001));
+        let (below, all, sum_us) = latency.histogram(&[1, 50, 2000]);
+        assert_eq!((below, all, sum_us), (vec![1, 50, 100], 101, 3_605_049_900));
     }
 }

@@ -58,6 +58,7 @@ pub struct CourierStats {
 #[derive(Debug)]
 pub struct Courier {
     name: String,
+    key: String,
     stats: Arc<CourierStats>,
     thread: JoinHandle<()>,
     finished: Receiver<()>,
@@ -82,7 +83,7 @@ impl Courier {
         let at = has_up_to.unwrap_or_else(|| outbox.cursor(&key));
         let round = Round {
             refused_file: outbox.folder().join(format!("refused-{key}.jsonl")),
-            key,
+            key: key.clone(),
             name: name.clone(),
             pause: Pause::new(&backoff),
             sink,
@@ -101,13 +102,19 @@ impl Courier {
         };
         let thread =
             thread::Builder::new().name(format!("to {name}").chars().take(15).collect()).spawn(work)?;
-        Ok(Self { name, stats, thread, finished })
+        Ok(Self { name, key, stats, thread, finished })
     }
 
     /// Name of the sink.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the sink is called in the outbox.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// What it did; counts on.

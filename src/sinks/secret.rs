@@ -1,11 +1,11 @@
 //! Secrets from files: passwords, tokens, the keys that requests are signed with.
 
-use std::borrow::Cow;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+
+use crate::config::{is_name, located};
 
 /// Larger than any secret.
 const MAX_BYTES: u64 = 4096;
@@ -35,26 +35,6 @@ pub enum SecretError {
         /// Which file.
         path: PathBuf,
     },
-}
-
-/// The folder with the credentials of a service (systemd's `LoadCredential=`).
-const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
-
-/// Where a file is that the settings name. A name without a folder is a credential of the service, where it has any;
-/// everything else is a path.
-pub(super) fn located(path: &Path) -> Cow<'_, Path> {
-    located_in(path, std::env::var_os(CREDENTIALS).as_deref())
-}
-
-fn located_in<'p>(path: &'p Path, credentials: Option<&OsStr>) -> Cow<'p, Path> {
-    match credentials.filter(|folder| !folder.is_empty() && is_name(path)) {
-        Some(folder) => Cow::Owned(Path::new(folder).join(path)),
-        None => Cow::Borrowed(path),
-    }
-}
-
-fn is_name(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name == path.as_os_str())
 }
 
 /// What somebody may have meant who named a file without a folder.
@@ -107,21 +87,6 @@ mod tests {
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         read_secret(&path)
-    }
-
-    #[test]
-    fn a_name_alone_is_a_credential_where_there_are_any() {
-        let folder = OsStr::new("/run/credentials/facewarden.service");
-        let in_folder = |name: &str| located_in(Path::new(name), Some(folder)).into_owned();
-        assert_eq!(in_folder("mqtt.password"), Path::new(folder).join("mqtt.password"));
-        for path in
-            ["/etc/facewarden/mqtt.password", "./mqtt.password", "secrets/mqtt.password", "..", "../x", ""]
-        {
-            assert_eq!(in_folder(path), Path::new(path), "{path}");
-        }
-        for none in [None, Some(OsStr::new(""))] {
-            assert_eq!(located_in(Path::new("mqtt.password"), none), Path::new("mqtt.password"));
-        }
     }
 
     #[test]

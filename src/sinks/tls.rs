@@ -81,7 +81,7 @@ pub(super) fn root_store(ca_file: Option<&Path>) -> Result<RootCertStore, RootsE
 /// # Errors
 /// [`RootsError`], but never [`RootsError::NoneOnSystem`].
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, RootsError> {
-    let path = &*super::secret::located(path);
+    let path = &*crate::config::located(path);
     let unreadable = |source| RootsError::Unreadable { path: path.to_owned(), source };
     let not_pem = |problem: String| RootsError::NotPem { path: path.to_owned(), problem };
     let mut pem = Vec::new();

@@ -4,6 +4,7 @@
 //! are former keys, which are there only while `facewarden key rotate` is at work (or was interrupted). The format is
 //! described in `docs/format.md`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
@@ -16,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::disk;
 use super::folder::Stamp;
+use crate::config::{is_name, located};
 
 /// What each line of a key begins with: the version of the format.
 const PREFIX: &str = "facewarden-key-1";
@@ -25,8 +27,6 @@ const MAX_BYTES: u64 = 4096;
 /// The current one, and the one before while files are being encrypted anew.
 const MAX_KEYS: usize = 2;
 const SECRET_BYTES: usize = 32;
-/// The folder with the credentials of a service (systemd's `LoadCredential=`).
-const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// Names a key; made of it, and tells nothing about it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -273,12 +273,9 @@ impl KeyPlace {
     /// At `path`. A name without a folder is a credential of the service, where it has any.
     #[must_use]
     pub fn at(path: &Path) -> Self {
-        let credentials = std::env::var_os(CREDENTIALS).filter(|folder| !folder.is_empty());
-        match credentials {
-            Some(folder) if path.file_name() == Some(path.as_os_str()) => {
-                Self { path: Path::new(&folder).join(path), is_credential: true }
-            }
-            _ => Self::file(path),
+        match located(path) {
+            Cow::Owned(path) => Self { path, is_credential: true },
+            Cow::Borrowed(path) => Self::file(path),
         }
     }
 
@@ -297,7 +294,7 @@ impl KeyPlace {
     /// Whether it is named as a credential, and this process was given none.
     #[must_use]
     pub fn is_elsewhere(&self) -> bool {
-        !self.is_credential && self.path.file_name() == Some(self.path.as_os_str()) && !self.path.exists()
+        !self.is_credential && is_name(&self.path) && !self.path.exists()
     }
 
     /// What tells one state of the file from another; `None` if there is none.

@@ -7,6 +7,18 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
+/// How far a thread lets others go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precedence {
+    /// A tenth of the time that a usual thread gets where both want the processor (`nice` 10).
+    Low,
+    /// A seventieth (`nice` 19).
+    Lowest,
+    /// Just the time that nobody else wants (`SCHED_IDLE`). A thread that is woken takes the processor from it at once,
+    /// where it may have to wait for a thread that is merely nice.
+    Idle,
+}
+
 /// Why there is no result of a thread.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ThreadError {
@@ -26,6 +38,30 @@ pub enum ThreadError {
         /// How long it was waited for.
         within: Duration,
     },
+}
+
+/// Lets other threads go before this one, and before those that it starts from now on.
+///
+/// # Errors
+/// If the system refuses.
+pub fn step_back(to: Precedence) -> io::Result<()> {
+    // For Linux a thread is a process of its own here.
+    let nice = |level| Ok(rustix::process::setpriority_process(Some(rustix::thread::gettid()), level)?);
+    match to {
+        Precedence::Low => nice(10),
+        Precedence::Lowest => nice(19),
+        Precedence::Idle => idle(),
+    }
+}
+
+#[expect(unsafe_code, reason = "rustix has no call for it")]
+fn idle() -> io::Result<()> {
+    let usual = libc::sched_param { sched_priority: 0 };
+    // SAFETY: it reads the structure, which lives until it has returned; 0 is the calling thread.
+    match unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const usual) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// A running thread. Dropping it waits for its end, so that none is forgotten.
@@ -128,6 +164,30 @@ mod tests {
         let thread = spawn("detect", || std::thread::current().name().map(str::to_owned)).unwrap();
         assert_eq!(thread.name(), "detect");
         assert_eq!(thread.join(), Ok(Some("detect".to_owned())));
+    }
+
+    /// The number of that field of `/proc/thread-self/stat`, counted from 1 as in proc(5).
+    fn stat(field: usize) -> String {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        // The name, which is field 2, may have spaces.
+        let after = stat.rsplit_once(") ").unwrap().1;
+        after.split(' ').nth(field - 3).unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_thread_that_steps_back_takes_along_whom_it_starts() {
+        const NICE: usize = 19;
+        const POLICY: usize = 41;
+        for (to, field, shown) in
+            [(Precedence::Low, NICE, "10"), (Precedence::Lowest, NICE, "19"), (Precedence::Idle, POLICY, "5")]
+        {
+            let thread = spawn("back", move || {
+                step_back(to).unwrap();
+                (stat(field), spawn("child", move || stat(field)).unwrap().join().unwrap())
+            });
+            assert_eq!(thread.unwrap().join().unwrap(), (shown.to_owned(), shown.to_owned()), "{to:?}");
+        }
+        assert_eq!(stat(POLICY), "0", "the others stay as they are");
     }
 
     #[test]

@@ -26,12 +26,14 @@ pub enum PhotoError {
     #[error("the picture is damaged or cut short: {0}")]
     Damaged(String),
     /// More pixels than allowed. Nothing was decoded.
-    #[error("the picture is {width}x{height}: more than {MAX_SIDE_PX} pixels a side or {} megapixels", MAX_PIXELS / 1_000_000)]
+    #[error("the picture is {width}x{height}: more than {MAX_SIDE_PX} pixels a side or {} megapixels", max_pixels / 1_000_000)]
     TooLarge {
         /// Pixels across.
         width: u32,
         /// Pixels down.
         height: u32,
+        /// So many pixels are allowed.
+        max_pixels: u64,
     },
     /// Zero pixels.
     #[error("the picture is {width}x{height}: there is nothing in it")]
@@ -48,6 +50,15 @@ pub enum PhotoError {
 /// # Errors
 /// See [`PhotoError`]. Sizes are checked before pixels are decoded.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage, PhotoError> {
+    decode_up_to(bytes, MAX_PIXELS)
+}
+
+/// As [`decode`], for pictures of at most `max_pixels`, which is no more than [`MAX_PIXELS`].
+///
+/// # Errors
+/// See [`PhotoError`].
+pub fn decode_up_to(bytes: &[u8], max_pixels: u64) -> Result<RgbImage, PhotoError> {
+    let max_pixels = max_pixels.min(MAX_PIXELS);
     if bytes.is_empty() {
         return Err(PhotoError::Empty);
     }
@@ -61,15 +72,15 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, PhotoError> {
         jpeg::inspect(bytes).map_err(|error| PhotoError::Damaged(error.to_string()))?;
     }
     let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_PIXELS * 8);
+    limits.max_alloc = Some(max_pixels * 8);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(damaged)?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
         return Err(PhotoError::NoPixels { width, height });
     }
-    if width > MAX_SIDE_PX || height > MAX_SIDE_PX || u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(PhotoError::TooLarge { width, height });
+    if width > MAX_SIDE_PX || height > MAX_SIDE_PX || u64::from(width) * u64::from(height) > max_pixels {
+        return Err(PhotoError::TooLarge { width, height, max_pixels });
     }
     // A damaged EXIF block does not make the picture unusable; it only says nothing about orientation.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
@@ -187,7 +198,7 @@ mod tests {
         bytes[20..24].copy_from_slice(&60_000_u32.to_be_bytes());
         let sum = crc32(&bytes[12..29]);
         bytes[29..33].copy_from_slice(&sum.to_be_bytes());
-        assert!(matches!(decode(&bytes), Err(PhotoError::TooLarge { width: 60_000, height: 60_000 })));
+        assert!(matches!(decode(&bytes), Err(PhotoError::TooLarge { width: 60_000, height: 60_000, .. })));
     }
 
     fn crc32(bytes: &[u8]) -> u32 {

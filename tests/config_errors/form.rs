@@ -36,7 +36,7 @@ desicion:
       |
     5 | desicion:
       | ^^^^^^^^
-      = did you mean `decision`? the keys here: schema, cameras, models, detection, tracking, quality, liveness, decision, gallery, enrolment, people, events, debug, control
+      = did you mean `decision`? the keys here: schema, cameras, models, detection, tracking, quality, liveness, decision, gallery, enrolment, people, events, debug, control, http
     ");
 }
 
@@ -55,7 +55,7 @@ recognition:
       |
     5 | recognition:
       | ^^^^^^^^^^^
-      = the keys here: schema, cameras, models, detection, tracking, quality, liveness, decision, gallery, enrolment, people, events, debug, control
+      = the keys here: schema, cameras, models, detection, tracking, quality, liveness, decision, gallery, enrolment, people, events, debug, control, http
     ");
 }
 

@@ -133,8 +133,13 @@ impl Rig {
 
     /// `run` from a configuration: a camera that shows the frames ten a second for ever, and `more` settings.
     pub(crate) fn watch(&self, more: &str) -> Daemon {
+        self.watch_with("mode: report", more)
+    }
+
+    /// The same with these settings of liveness, as they stand in braces.
+    pub(crate) fn watch_with(&self, liveness: &str, more: &str) -> Daemon {
         let yaml = format!(
-            "schema: 1\ncameras:\n  - {{ id: door, source: \"{}\", fps: 10, loops: 1000000 }}\nliveness: {{ mode: report \
+            "schema: 1\ncameras:\n  - {{ id: door, source: \"{}\", fps: 10, loops: 1000000 }}\nliveness: {{ {liveness} \
              }}\ndecision: {{ cooldown_ms: 300 }}\n{more}\n",
             self.frames().display()
         );
@@ -283,6 +288,10 @@ impl Daemon {
 
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn send(&self, signal: Signal) {

@@ -92,8 +92,12 @@ impl Desk {
     }
 
     fn open(&self, events: &Events) -> Result<(Arc<Telling>, Announcer), Failure> {
-        let telling =
-            Arc::new(Telling::open(events, std::slice::from_ref(&self.camera), Vec::new(), &self.clock)?);
+        let telling = Arc::new(Telling::open(
+            (events, false),
+            std::slice::from_ref(&self.camera),
+            Vec::new(),
+            &self.clock,
+        )?);
         let out = Arc::clone(&telling);
         Ok((telling, Announcer::new(Arc::clone(&self.clock), Arc::new(move |event| out.send(event)))))
     }

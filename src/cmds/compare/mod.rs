@@ -11,6 +11,7 @@ use super::engine::{Engine, LookError, ModelArgs, read_photo};
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::judge::{Judge, JudgeArgs};
 use super::pictures::{Seen, look_at};
+use super::verified::most_alike;
 use crate::clock::{Clock, SystemClock};
 use annotate::Panel;
 
@@ -132,15 +133,7 @@ fn verdict(judge: &Judge, first: &Photo, second: &Photo) -> Result<Verdict, Fail
             Ok(faces) => lists.push(faces),
         }
     }
-    let mut best: Option<(f32, [usize; 2])> = None;
-    for (i, a) in lists[0].iter().enumerate() {
-        for (j, b) in lists[1].iter().enumerate() {
-            let distance = judge.distance(&a.embedding, &b.embedding).or_exit(Exit::Internal)?;
-            if best.is_none_or(|(least, _)| distance < least) {
-                best = Some((distance, [i, j]));
-            }
-        }
-    }
+    let best = most_alike(judge, [lists[0], lists[1]])?;
     let (distance, faces) = best.ok_or_else(|| Failure::new(Exit::Internal, "no pair of faces"))?;
     Ok(Verdict::Told { distance, faces })
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::super::judge::Judge;
-use super::super::pictures::{FacialArea, Seen, faults_of};
+use super::super::pictures::{Seen, faults_of};
+use super::super::verified::Verified;
 use super::{Photo, Verdict};
-use crate::matching::confidence;
 
 /// Two photos and what came of them.
 pub(super) type Pair<'p> = ([&'p Photo; 2], Verdict);
@@ -21,27 +21,6 @@ pub(super) struct Report<'e> {
     pub(super) time: f64,
 }
 
-/// The fields of DeepFace's `verify`.
-#[derive(Serialize)]
-struct Verified<'r> {
-    verified: bool,
-    distance: f32,
-    threshold: f32,
-    confidence: f64,
-    model: &'r str,
-    detector_backend: &'r str,
-    similarity_metric: &'r str,
-    facial_areas: Areas,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    time: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct Areas {
-    img1: FacialArea,
-    img2: FacialArea,
-}
-
 #[derive(Serialize)]
 struct NotTold<'r> {
     error: &'r str,
@@ -51,7 +30,7 @@ struct NotTold<'r> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Answer<'r> {
-    Told(Box<Verified<'r>>),
+    Told(Box<Verified>),
     NotTold(NotTold<'r>),
 }
 
@@ -90,26 +69,13 @@ impl Report<'_> {
     fn answer<'r>(&'r self, photos: &[&'r Photo; 2], verdict: &'r Verdict, time: Option<f64>) -> Answer<'r> {
         let compared = compared(photos, verdict);
         match (verdict, compared) {
-            (Verdict::Told { distance, .. }, Some([a, b])) => Answer::Told(Box::new(Verified {
-                verified: self.judge.is_same(*distance),
-                distance: *distance,
-                threshold: self.judge.threshold,
-                confidence: self.confidence(*distance),
-                model: self.model,
-                detector_backend: self.detector,
-                similarity_metric: self.judge.metric.as_str(),
-                facial_areas: Areas { img1: a.area, img2: b.area },
-                time,
-            })),
+            (Verdict::Told { distance, .. }, Some([a, b])) => {
+                let models = (self.model, self.detector);
+                Answer::Told(Box::new(Verified::new(&self.judge, models, *distance, [a.area, b.area], time)))
+            }
             (Verdict::NotTold { file, error }, _) => Answer::NotTold(NotTold { error, file }),
             (Verdict::Told { .. }, None) => unreachable!("the faces compared are among those found"),
         }
-    }
-
-    /// 0 to 100, two decimals.
-    fn confidence(&self, distance: f32) -> f64 {
-        let sure = confidence(distance, self.judge.threshold, self.judge.metric);
-        (f64::from(sure) * 100.0).round() / 100.0
     }
 
     /// The verdict in words.
@@ -134,7 +100,7 @@ impl Report<'_> {
             let words = self.words(verdict);
             let Verdict::Told { distance, faces } = verdict else { return format!("{words}\n") };
             let mut text = format!("{words} (distance {distance:.3}, {means})\n");
-            text.push_str(&format!("confidence {:.0} of 100\n", self.confidence(*distance)));
+            text.push_str(&format!("confidence {:.0} of 100\n", self.judge.confidence(*distance)));
             for (number, (photo, seen)) in
                 (1..).zip(photos.iter().zip(compared(photos, verdict).into_iter().flatten()))
             {

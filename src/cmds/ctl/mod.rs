@@ -164,8 +164,8 @@ pub(super) fn ask_failure(error: AskError) -> Failure {
 pub(super) fn answer_exit(reason: Refusal) -> Exit {
     match reason {
         Refusal::NotAllowed => Exit::Permission,
-        Refusal::NoRequest | Refusal::Unavailable => Exit::Unavailable,
-        Refusal::Busy => Exit::Busy,
+        Refusal::NoRequest | Refusal::Unavailable | Refusal::Paused => Exit::Unavailable,
+        Refusal::Busy | Refusal::InUse => Exit::Busy,
         Refusal::NoCamera => Exit::NoInput,
         Refusal::Config => Exit::Config,
         Refusal::Conflict => Exit::No,

@@ -70,6 +70,7 @@ impl Page {
             CameraState::Lost => "LOST",
             CameraState::Paused => "PAUSED",
             CameraState::Enrolling => "enrolling",
+            CameraState::Testing => "in a liveness self-test",
         };
         let mut text = format!("{}: {state} for {}", camera.camera, time(seconds(camera.since, now)));
         if let Some(until) = camera.until {

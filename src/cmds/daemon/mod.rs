@@ -20,13 +20,15 @@ use super::exit::{Exit, Failure, OrExit};
 use super::forget::Places;
 use super::gallery::open_configured;
 use super::people::PeopleWatch;
-use super::telling::Telling;
+use super::telling::{SinkCounts, Telling};
+use super::web::OpenWeb;
 use crate::camera::{SourceError, opener};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::control::ReloadReport;
 use crate::domain::{CameraId, EventKind};
 use crate::inference::Embedder;
+use crate::matching::SharedGallery;
 use crate::pipeline::{Announcer, PipelineError, Seen, Stats, Verdicts};
 use crate::sinks::{Fate, Sink, SinkError};
 use crate::sys::signals::{Shutdown, Wake};
@@ -79,13 +81,16 @@ pub fn watch(
     let outlook = settings.outlook(config)?;
     let people = PeopleWatch::open(&config.gallery, &models.embedder, outlook.terms, config.people.rules())?;
     let cameras: Vec<CameraId> = config.cameras.iter().map(|camera| camera.id.clone()).collect();
-    let telling = Arc::new(Telling::open(&config.events, &cameras, extras.sinks, &clock)?);
+    let telling =
+        Arc::new(Telling::open((&config.events, config.needs_outbox()), &cameras, extras.sinks, &clock)?);
     let wake = shutdown.clone();
     let mut desk = Desk::new(Arc::clone(&clock), Arc::new(move || wake.knock()));
     desk.open(&config.control)?;
-    let (out, recent) = (Arc::clone(&telling), desk.recent());
+    let web = OpenWeb::open(config, &desk, telling.backlog(), &clock)?;
+    let (out, recent, shown) = (Arc::clone(&telling), desk.recent(), web.as_ref().map(OpenWeb::teller));
     let tell = move |event| {
         recent.note(&event);
+        shown.iter().for_each(|show| show(&event));
         out.send(event);
     };
     let announcer = Announcer::new(Arc::clone(&clock), Arc::new(tell));
@@ -138,6 +143,9 @@ pub fn watch(
     }
     if !desk.close(SHUTDOWN_WITHIN / 6) {
         tracing::warn!("somebody was still being served at the control socket");
+    }
+    if !web.is_none_or(|web| web.close(SHUTDOWN_WITHIN / 6)) {
+        tracing::warn!("somebody was still being answered over HTTP");
     }
     let ended = site.end(SHUTDOWN_WITHIN / 2);
     let ended = if shutdown.is_requested() { ended } else { ended.and_then(something_seen_at_each) };
@@ -249,12 +257,20 @@ impl House for Keeper {
         self.people.count()
     }
 
+    fn gallery(&self) -> SharedGallery {
+        self.people.gallery()
+    }
+
     fn gallery_trouble(&self) -> Vec<String> {
         self.people.trouble().to_vec()
     }
 
     fn waiting(&self) -> Vec<(String, u64)> {
         self.telling.waiting()
+    }
+
+    fn sinks(&self) -> Vec<SinkCounts> {
+        self.telling.counts()
     }
 
     fn places(&self) -> Places {

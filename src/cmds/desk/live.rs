@@ -2,11 +2,11 @@
 //! embedder is asked in turn with all cameras.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
 
+use super::hold::Hold;
 use super::{Note, Notes, refusal};
 use crate::clock::Clock;
 use crate::cmds::engine::gates;
@@ -15,7 +15,7 @@ use crate::cmds::exit::{Exit, Failure, OrExit};
 use crate::cmds::gallery::{open_configured, store_failure};
 use crate::config::{self, Config};
 use crate::control::{Answer, Talk, Work};
-use crate::domain::{CameraId, Detection, PersonId, TrackState};
+use crate::domain::{Detection, PersonId, TrackState};
 use crate::inference::Embedder;
 use crate::pipeline::{Seen, Tap};
 use crate::store::Store;
@@ -31,22 +31,12 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// Somebody who is to be enrolled.
 pub(super) struct Sitting {
     pub(super) person: PersonId,
-    pub(super) camera: CameraId,
+    pub(super) hold: Hold,
     pub(super) at_most: Duration,
     pub(super) pictures: usize,
     pub(super) tap: Tap,
-    /// Set when the camera is paused meanwhile, or it takes too long.
-    pub(super) is_called_off: Arc<AtomicBool>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) notes: Notes,
-}
-
-impl Drop for Sitting {
-    /// However it ends, also by a panic: the camera watches again.
-    fn drop(&mut self) {
-        let (camera, flag) = (self.camera.clone(), Arc::clone(&self.is_called_off));
-        self.notes.send(Note::EnrolmentEnded(camera, flag));
-    }
 }
 
 pub(super) fn work(
@@ -128,7 +118,7 @@ impl Sitting {
     /// # Errors
     /// If nobody waits for it any more, or the camera was paused.
     fn go_on(&self, talk: &mut dyn Talk) -> Result<(), Failure> {
-        if self.is_called_off.load(Ordering::Acquire) {
+        if self.hold.is_called_off() {
             return Err(Failure::new(
                 Exit::Unavailable,
                 "the camera was paused, or it took too long; nothing was changed",
@@ -158,7 +148,7 @@ impl Sitting {
         self.notes.send(Note::GalleryChanged);
         let noun = if added == 1 { "picture" } else { "pictures" };
         let message = format!("{person}: {added} {noun} added, {total} in all");
-        tracing::info!(camera = %self.camera, added, total, "somebody was enrolled");
+        tracing::info!(camera = %self.hold.camera(), added, total, "somebody was enrolled");
         Ok(Answer::Done { message })
     }
 }

@@ -62,7 +62,7 @@ fn count(frames: u64) -> f64 {
 
 impl Desk {
     /// How it goes.
-    pub(super) fn status(&self, house: &dyn House) -> Status {
+    pub(crate) fn status(&self, house: &dyn House) -> Status {
         let clock = self.clock.as_ref();
         let started = clock.wall(self.started);
         let cameras = house.cameras().into_iter().map(|view| {

@@ -38,7 +38,7 @@ impl Asks<'_> {
             // It is not made by the daemon.
             self.check(Deed::Fill, "events.log", parent(log));
         }
-        if events.needs_outbox() {
+        if config.needs_outbox() {
             self.folder("events.outbox.folder", &events.outbox.folder);
         }
         if config.debug.record {

@@ -70,7 +70,7 @@ fn needs(config: &Config) -> Vec<(PathBuf, u64)> {
         let files = u64::from(events.log_keep_files) + 1;
         needs.push((log.parent().unwrap_or(Path::new(".")).to_owned(), mb(events.log_rotate_mb) * files));
     }
-    if events.needs_outbox() {
+    if config.needs_outbox() {
         needs.push((events.outbox.folder.clone(), mb(events.outbox.max_mb)));
     }
     if config.debug.record {

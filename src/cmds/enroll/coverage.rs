@@ -1,5 +1,6 @@
 //! How well somebody is covered by their templates, and what to add. Pure.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::turn::Turn;
@@ -14,7 +15,7 @@ const ONE_LIGHT: f32 = 40.0;
 const LARGE_PX: f32 = 80.0;
 
 /// What somebody's templates show.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Coverage {
     /// Of the model in use.
     pub templates: usize,

@@ -29,6 +29,7 @@ pub use guide::Guide;
 pub use likeness::{Conflict, FALSE_REFUSALS, Findings, Rule, duplicate_distance};
 pub use mark::FileMark;
 pub use picture::{Place, Portrait, Refusal};
+pub(super) use picture::{look_at, pick};
 pub use standard::{Judged, MOST, Standard, nobody_yet, template};
 pub use turn::Turn;
 pub use writing::Written;

@@ -155,21 +155,40 @@ pub(super) fn look(
     chosen: Option<usize>,
     (force, keeps_photo): (bool, bool),
 ) -> Result<Result<Portrait, Refusal>, InferenceError> {
-    let picture = match engine::read_photo(path) {
-        Ok(picture) => picture,
-        Err(error) => return Ok(Err(error.into())),
-    };
-    let face = match choose(engine.faces(&picture)?, |face| &face.detection, chosen) {
+    match engine::read_photo(path) {
+        Ok(picture) => look_at(engine, (&file_name(path), &picture), chosen, (force, keeps_photo)),
+        Err(error) => Ok(Err(error.into())),
+    }
+}
+
+/// Takes the face of a picture that is in memory already, which is known by that name.
+///
+/// # Errors
+/// As [`look`].
+pub(in crate::cmds) fn look_at(
+    engine: &mut Engine,
+    (source, picture): (&str, &RgbImage),
+    chosen: Option<usize>,
+    (force, keeps_photo): (bool, bool),
+) -> Result<Result<Portrait, Refusal>, InferenceError> {
+    let face = match pick(engine.faces(picture)?, chosen, force) {
         Ok(face) => face,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    if let Err(refusal) = check(&face.quality, force) {
-        return Ok(Err(refusal));
-    }
-    let embedding = engine.embedder.embed(&picture, &face.detection)?;
+    let embedding = engine.embedder.embed(picture, &face.detection)?;
     let Face { detection, quality } = face;
-    let photo = if keeps_photo { cut_out(&picture, &detection) } else { None };
-    Ok(Ok(Portrait { source: file_name(path), detection, quality, embedding, mark: None, photo }))
+    let photo = if keeps_photo { cut_out(picture, &detection) } else { None };
+    Ok(Ok(Portrait { source: source.to_owned(), detection, quality, embedding, mark: None, photo }))
+}
+
+/// The face of a picture that can be enrolled: the only one, or the one asked for, if it is good enough.
+///
+/// # Errors
+/// Why the picture is refused.
+pub(in crate::cmds) fn pick(faces: Vec<Face>, chosen: Option<usize>, force: bool) -> Result<Face, Refusal> {
+    let face = choose(faces, |face| &face.detection, chosen)?;
+    check(&face.quality, force)?;
+    Ok(face)
 }
 
 /// Takes the one face of a picture that was looked at already.

@@ -100,6 +100,9 @@ fn sentence(kind: &EventKind, now: WallTime) -> String {
         EventKind::CameraPaused { camera, why: PauseCause::Enrolment, by, .. } => format!(
             "At the camera {camera} {by} began to enrol somebody: nobody was verified there meanwhile."
         ),
+        EventKind::CameraPaused { camera, why: PauseCause::LivenessTest, by, .. } => format!(
+            "At the camera {camera} {by} began a liveness self-test: nobody was verified there meanwhile."
+        ),
         EventKind::CameraResumed { camera, why, by } => format!(
             "The camera {camera} watched again: {}.",
             match (why, by) {
@@ -107,6 +110,7 @@ fn sentence(kind: &EventKind, now: WallTime) -> String {
                 (ResumeCause::Asked, None) => "somebody asked for it".to_owned(),
                 (ResumeCause::TimeIsOver, _) => "the time of the pause was over".to_owned(),
                 (ResumeCause::EnrolmentEnded, _) => "nobody was being enrolled any more".to_owned(),
+                (ResumeCause::TestEnded, _) => "the liveness self-test had ended".to_owned(),
             }
         ),
         EventKind::CameraSnapshot { camera, by } => {

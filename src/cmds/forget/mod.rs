@@ -17,10 +17,11 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Config};
 use crate::control::{Answer, AskError, Client, Forgotten, Refusal, Request};
 use crate::domain::{CameraId, Erasure, GroupId, PersonId};
-use crate::store::{RecordId, Store, StoreError};
+use crate::store::{Person, RecordId, Store, StoreError};
 use places::Own;
 pub(super) use places::{Places, is_same, work};
-use receipt::{Receipt, Removed, hex};
+pub(super) use receipt::Receipt;
+use receipt::{Removed, hex};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 everything is gone, or what --check looked at is so; 1 it was not done because you said no, or --check found \
@@ -93,22 +94,14 @@ pub fn run(args: &Args) -> Outcome {
     }
     let reach = Reach::open(&config, &gallery.folder, &whom)?;
     let paper = args.receipt.as_deref().map(Paper::open).transpose()?;
-    let (record_sha256, removed, groups) = match whom.remove(&store) {
-        Ok(removed) => removed,
+    let receipt = match whom.forget(&store, |groups| reach.forget(&whom, groups)) {
+        Ok(receipt) => receipt,
         Err(failure) => {
             paper.into_iter().for_each(Paper::discard);
             return Err(failure);
         }
     };
-    let mut done = reach.forget(&whom, groups);
-    let quarantined = store.remove_quarantined(whom.record).unwrap_or_else(|error| {
-        done.left.push(format!("the quarantine of the gallery: {error}"));
-        0
-    });
-    let clock = SystemClock::new();
-    let removed = Removed { quarantined, ..removed };
     let record = whom.record.to_string();
-    let receipt = Receipt::new((record.clone(), record_sha256), removed, done, clock.wall(clock.now()))?;
     eprint!("{}", receipt.words());
     match paper {
         Some(mut paper) => receipt.write(&mut paper.file)?,
@@ -162,8 +155,7 @@ impl Whom {
             return Ok(Self { record: person.id, name: Some(person.name), is_enrolled: true });
         };
         let loaded = store.load().map_err(store_failure)?;
-        let enrolled =
-            |person: &&crate::store::Person| person.id == record || Some(&person.name) == args.name.as_ref();
+        let enrolled = |person: &&Person| person.id == record || Some(&person.name) == args.name.as_ref();
         if let Some(person) = loaded.people.iter().find(enrolled) {
             let message = if person.id == record {
                 format!("whoever has the record {record} is enrolled: say the name alone, without --record")
@@ -197,6 +189,24 @@ impl Whom {
         Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
     }
 
+    /// Out of the gallery, and then whatever `finish` reaches beside it; what came of that, in writing. With an error,
+    /// nothing was removed.
+    fn forget(
+        &self,
+        store: &Store,
+        finish: impl FnOnce(Vec<GroupId>) -> Forgotten,
+    ) -> Result<Receipt, Failure> {
+        let (record_sha256, removed, groups) = self.remove(store)?;
+        let mut done = finish(groups);
+        let quarantined = store.remove_quarantined(self.record).unwrap_or_else(|error| {
+            done.left.push(format!("the quarantine of the gallery: {error}"));
+            0
+        });
+        let clock = SystemClock::new();
+        let removed = Removed { quarantined, ..removed };
+        Receipt::new((self.record.to_string(), record_sha256), removed, done, clock.wall(clock.now()))
+    }
+
     /// Out of the gallery: templates and photos.
     fn remove(&self, store: &Store) -> Result<(Option<String>, Removed, Vec<GroupId>), Failure> {
         match &self.name {
@@ -209,6 +219,18 @@ impl Whom {
             _ => Ok((None, Removed::default(), Vec::new())),
         }
     }
+}
+
+/// Forgets somebody who is enrolled, at the daemon itself: out of the gallery, and then whatever `finish` reaches.
+///
+/// # Errors
+/// If they cannot be taken out of the gallery; nothing was removed then.
+pub(super) fn forget_enrolled(
+    store: &Store,
+    person: Person,
+    finish: impl FnOnce() -> Forgotten,
+) -> Result<Receipt, Failure> {
+    Whom { record: person.id, name: Some(person.name), is_enrolled: true }.forget(store, |_groups| finish())
 }
 
 /// Who takes away what is kept beside the gallery.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -26,9 +27,9 @@ const NOT_REACHED: [&str; 7] = [
 ];
 
 /// A receipt.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Receipt {
+pub(in crate::cmds) struct Receipt {
     schema: String,
     at: WallTime,
     version: String,
@@ -46,8 +47,8 @@ pub(super) struct Receipt {
 }
 
 /// So many of each are gone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Removed {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(in crate::cmds) struct Removed {
     pub(super) templates: usize,
     pub(super) photos: usize,
     /// Damaged files of the record that had been moved aside.

@@ -8,7 +8,7 @@ use crate::store::{AttackKind, Presentations};
 
 /// What is presented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::cmds) enum Kind {
     /// A live person.
     Live,
     /// A picture of one.
@@ -17,7 +17,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The name as on the command line.
-    pub(super) fn as_str(self) -> &'static str {
+    pub(in crate::cmds) fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
             Self::Attack(kind) => kind.as_str(),
@@ -72,8 +72,8 @@ pub(super) trait Operator {
     /// Waits for what they answer; `None` if they are gone or the program is to end.
     fn ask(&mut self) -> Result<Option<Answer>, Failure>;
 
-    /// Watches what they present; `None` if the program is to end.
-    fn present(&mut self) -> Result<Option<Outcome>, Failure>;
+    /// Watches what they present, and counts it; `None` if the program is to end.
+    fn present(&mut self, kind: Kind) -> Result<Option<Outcome>, Failure>;
 }
 
 /// Whether it went on to its end.
@@ -86,11 +86,7 @@ pub(super) enum End {
 }
 
 /// Leads through all kinds, each until `per_kind` presentations came to a verdict.
-pub(super) fn lead(
-    operator: &mut dyn Operator,
-    counts: &mut Counts,
-    (per_kind, seconds): (u64, u64),
-) -> Result<End, Failure> {
+pub(super) fn lead(operator: &mut dyn Operator, (per_kind, seconds): (u64, u64)) -> Result<End, Failure> {
     operator.tell(&format!(
         "Each presentation takes at most {seconds} seconds. Enter begins one, s skips to the next kind, q ends."
     ));
@@ -115,8 +111,7 @@ pub(super) fn lead(
                 Some(Answer::Go) => (),
             }
             operator.tell("looking...");
-            let Some(outcome) = operator.present()? else { return Ok(End::BrokenOff) };
-            counts.add(kind, outcome);
+            let Some(outcome) = operator.present(kind)? else { return Ok(End::BrokenOff) };
             done += u64::from(!matches!(outcome, Outcome::NoVerdict(_)));
             operator.tell(&format!("{}: {outcome}", kind.as_str()));
         }
@@ -137,6 +132,7 @@ mod tests {
         answers: VecDeque<Answer>,
         outcomes: VecDeque<Outcome>,
         told: Vec<String>,
+        counts: Counts,
     }
 
     impl Operator for Scripted {
@@ -148,8 +144,10 @@ mod tests {
             Ok(self.answers.pop_front())
         }
 
-        fn present(&mut self) -> Result<Option<Outcome>, Failure> {
-            Ok(self.outcomes.pop_front())
+        fn present(&mut self, kind: Kind) -> Result<Option<Outcome>, Failure> {
+            let outcome = self.outcomes.pop_front();
+            outcome.into_iter().for_each(|outcome| self.counts.add(kind, outcome));
+            Ok(outcome)
         }
     }
 
@@ -161,10 +159,10 @@ mod tests {
             answers: answers.iter().copied().collect(),
             outcomes: outcomes.iter().copied().collect(),
             told: Vec::new(),
+            counts: Counts::default(),
         };
-        let mut counts = Counts::default();
-        let end = lead(&mut operator, &mut counts, (2, 6)).unwrap();
-        (end, counts, operator)
+        let end = lead(&mut operator, (2, 6)).unwrap();
+        (end, operator.counts.clone(), operator)
     }
 
     #[test]

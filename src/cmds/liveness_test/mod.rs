@@ -8,6 +8,8 @@ mod present;
 mod report;
 mod standing;
 mod subject;
+mod tapped;
+mod test;
 mod verdict;
 mod witness;
 
@@ -16,23 +18,30 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(in crate::cmds) use guide::Kind;
+pub(in crate::cmds) use present::Extent;
+pub(in crate::cmds) use report::Report;
 pub use standing::untested;
+pub(in crate::cmds) use tapped::tapped;
+pub(in crate::cmds) use test::Test;
+pub(in crate::cmds) use verdict::Counts;
 
-use super::daemon::source_failure;
+use super::daemon::{GLANCE_MS, source_failure};
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::{DEFAULT_CONFIG, config_failure};
 use crate::camera::opener;
-use crate::config::{self, Config, LivenessMode, Severity, Speed};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Config, Severity, Speed};
 use crate::domain::CameraId;
-use crate::store::{AttackKind, Origin, SelfTest, SelfTestError, read_self_tests, save_self_test};
+use crate::store::{AttackKind, Origin};
 use crate::sys::process;
 use crate::sys::signals::{self, Shutdown};
 use camera::HeldCamera;
 use console::{Answer, Lines, Typed};
-use guide::{End, Kind, Operator, lead};
-use present::{Extent, Stage};
-use report::Report;
-use verdict::{Counts, Limits};
+use guide::{End, Operator, lead};
+
+/// It is looked so often whether a presentation has ended.
+pub(in crate::cmds) const GLANCE: Duration = Duration::from_millis(GLANCE_MS);
 
 const AFTER_HELP: &str = "\
 Without --live and --attack it leads through the test: it says what to present next, and what came of it. The daemon must \
@@ -95,61 +104,38 @@ fn parse_attack(text: &str) -> Result<(AttackKind, PathBuf), String> {
 pub fn run(args: &Args) -> Outcome {
     let config = settings(args)?;
     let camera =
-        config.cameras.first().ok_or_else(|| Failure::new(Exit::Config, "no camera is configured"))?;
+        config.cameras.first().ok_or_else(|| Failure::new(Exit::Config, "no camera is configured"))?.clone();
     let is_recorded = !args.live.is_empty() || !args.attack.is_empty();
     if !is_recorded && !io::stdin().is_terminal() {
         let message =
             "standard input is no terminal: run it in one, or give recordings with --live and --attack";
         return Err(Failure::new(Exit::Usage, message));
     }
-    let file = &config.liveness.self_test_file;
-    if !args.no_save {
-        can_save(file)?;
-    }
     process::forbid_core_dumps().or_exit(Exit::Internal)?;
     let shutdown = Shutdown::new();
     let _signals = signals::watch(shutdown.clone()).or_exit(Exit::Internal)?;
-    let fingerprint = subject::fingerprint(&config)?;
-    let stage = Stage::new(&config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let mut test = Test::new(config, !args.no_save, Arc::clone(&clock))?;
 
-    let (mut counts, clock) = (Counts::default(), stage.clock());
     let (from, end) = if is_recorded {
-        (Origin::Recordings, play(args, camera, &stage, &mut counts, &shutdown)?)
+        (Origin::Recordings, play(args, &camera, &mut test, (&clock, &shutdown))?)
     } else {
-        let held = HeldCamera::open(camera, Arc::clone(&clock))?;
+        let held = HeldCamera::open(&camera, clock)?;
         let lines = Lines::new(io::stdin());
         let extent = Extent::AtMost(Duration::from_secs(args.seconds));
-        let mut operator = AtTerminal { stage: &stage, held, lines, extent, shutdown: &shutdown };
-        (Origin::Camera, lead(&mut operator, &mut counts, (args.per_kind, args.seconds))?)
+        let mut operator = AtTerminal { test: &mut test, held, lines, extent, shutdown: &shutdown };
+        (Origin::Camera, lead(&mut operator, (args.per_kind, args.seconds))?)
     };
 
-    let at = clock.wall(clock.now());
-    let limits = Limits::new(&config.liveness, args.min_presentations);
-    let subject = (config.liveness.mode.as_str(), fingerprint);
-    let mut report =
-        Report::new((camera.id.clone(), at, from), &counts, &limits, end == End::Complete, subject);
-    let saved = if args.no_save || !report.is_complete {
-        Ok(())
-    } else {
-        let test = SelfTest {
-            at,
-            program: env!("CARGO_PKG_VERSION").to_owned(),
-            fingerprint: report.fingerprint.clone(),
-            from,
-            min_presentations: args.min_presentations,
-            live: counts.live,
-            attacks: counts.attacks,
-            is_passed: report.is_passed,
-        };
-        save_self_test(file, &camera.id, test).map(|()| report.saved_to = Some(file.clone()))
-    };
+    let mut report = test.report(from, end == End::Complete, args.min_presentations);
+    let saved = if args.no_save || !report.is_complete { Ok(()) } else { test.save(&mut report) };
     if args.json {
         let text = serde_json::to_string_pretty(&report).or_exit(Exit::Internal)?;
         super::say(&format!("{text}\n"))?;
     } else {
         super::say(&report.text())?;
     }
-    saved.map_err(self_test_failure)?;
+    saved?;
     Ok(if report.is_passed { Exit::Ok } else { Exit::No })
 }
 
@@ -157,9 +143,8 @@ pub fn run(args: &Args) -> Outcome {
 fn play(
     args: &Args,
     camera: &config::Camera,
-    stage: &Stage<'_>,
-    counts: &mut Counts,
-    shutdown: &Shutdown,
+    test: &mut Test,
+    (clock, shutdown): (&Arc<dyn Clock>, &Shutdown),
 ) -> Result<End, Failure> {
     let live = args.live.iter().map(|path| (Kind::Live, path));
     let attacks = args.attack.iter().map(|(kind, path)| (Kind::Attack(*kind), path));
@@ -177,10 +162,10 @@ fn play(
             loops: 1,
             ..camera.clone()
         };
-        let open = opener(&recording, stage.clock()).map_err(source_failure)?;
-        let presented = stage.present(open, Extent::ToItsEnd, shutdown).map_err(|failure| Failure {
-            error: failure.error.context(path.display().to_string()),
-            ..failure
+        let open = opener(&recording, Arc::clone(clock)).map_err(source_failure)?;
+        let mut go_on = || !shutdown.sleep(GLANCE);
+        let presented = test.present(kind, open, Extent::ToItsEnd, &mut go_on).map_err(|failure| {
+            Failure { error: failure.error.context(path.display().to_string()), ..failure }
         })?;
         let Some(outcome) = presented else { return Ok(End::BrokenOff) };
         eprintln!(
@@ -189,14 +174,13 @@ fn play(
             path.display(),
             outcome.to_string().trim_end_matches(": again")
         );
-        counts.add(kind, outcome);
     }
     Ok(End::Complete)
 }
 
 /// The operator before the camera. What is said goes to standard error: standard output is the report's.
 struct AtTerminal<'a> {
-    stage: &'a Stage<'a>,
+    test: &'a mut Test,
     held: HeldCamera,
     lines: Lines<io::Stdin>,
     extent: Extent,
@@ -220,8 +204,9 @@ impl Operator for AtTerminal<'_> {
         Ok(None)
     }
 
-    fn present(&mut self) -> Result<Option<witness::Outcome>, Failure> {
-        let outcome = self.stage.present(self.held.lend(), self.extent, self.shutdown)?;
+    fn present(&mut self, kind: Kind) -> Result<Option<witness::Outcome>, Failure> {
+        let mut go_on = || !self.shutdown.sleep(GLANCE);
+        let outcome = self.test.present(kind, self.held.lend(), self.extent, &mut go_on)?;
         // What was typed meanwhile is no answer to what is asked next.
         self.lines.forget().or_exit(Exit::Unavailable)?;
         Ok(outcome)
@@ -240,57 +225,23 @@ fn settings(args: &Args) -> Result<Config, Failure> {
     if let Some(fault) = config::check(&config).into_iter().find(|f| f.severity == Severity::Error) {
         return Err(Failure::new(Exit::Config, format!("{}: {}", fault.key, fault.message)));
     }
-    if config.liveness.mode == LivenessMode::Off {
-        let message = "`liveness.mode` is off: there is nothing to test; `report` judges and decides nothing";
-        return Err(Failure::new(Exit::Config, message));
-    }
     Ok(config)
 }
 
 /// The same settings with the camera that is asked for alone.
 fn with_one_camera(config: &Config, asked: Option<&CameraId>) -> Result<Config, Failure> {
     let ids: Vec<&str> = config.cameras.iter().map(|camera| camera.id.as_str()).collect();
-    let is_meant = |own: &Config| match asked {
-        Some(id) => own.cameras.first().is_some_and(|camera| camera.id == *id),
-        None => ids.len() == 1,
+    let own = match asked {
+        Some(id) => config.of_camera(id),
+        None => (ids.len() == 1).then(|| config.clone()),
     };
-    config.one_by_one().find(is_meant).ok_or_else(|| {
+    own.ok_or_else(|| {
         let message = match asked {
             Some(id) => format!("no camera is called {id}; there are: {}", ids.join(", ")),
             None => format!("there are several cameras: say which with --camera ({})", ids.join(", ")),
         };
         Failure::new(Exit::Usage, message)
     })
-}
-
-/// Before anybody takes the trouble: whether the result can be stored.
-fn can_save(file: &Path) -> Result<(), Failure> {
-    read_self_tests(file).map_err(self_test_failure)?;
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let is_writable = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok();
-    if !folder.is_dir() || !is_writable {
-        let message = format!(
-            "the result cannot be stored in {}: no folder that this user can write to; see \
-             `liveness.self_test_file`, or give --no-save",
-            folder.display()
-        );
-        return Err(Failure::new(Exit::CannotWrite, message));
-    }
-    Ok(())
-}
-
-fn self_test_failure(error: SelfTestError) -> Failure {
-    let exit = match &error {
-        SelfTestError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-            Exit::Permission
-        }
-        SelfTestError::Io { .. } => Exit::CannotWrite,
-        SelfTestError::TooOpen { .. } => Exit::Permission,
-        SelfTestError::NotAFile(_) | SelfTestError::Damaged { .. } | SelfTestError::Newer { .. } => {
-            Exit::Data
-        }
-    };
-    Failure { exit, error: error.into() }
 }
 
 #[cfg(test)]

@@ -4,26 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::assembly::{self, Lasting, Minds, Models, Surroundings};
-use super::super::daemon::{GLANCE_MS, pipeline_failure, something_seen};
+use super::super::daemon::{pipeline_failure, something_seen};
 use super::super::exit::{Exit, Failure, OrExit};
 use super::super::terms::passive_checks;
 use super::witness::{Outcome, Witness, policy};
 use crate::camera::OpenSource;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::config::{Config, Metric};
 use crate::decision::Policy;
 use crate::domain::{PersonId, Similarity, Threshold};
 use crate::inference::{Embedder as _, LivenessModel, OrtDetector, OrtEmbedder, OrtLiveness, Turns};
 use crate::matching::{Gallery, GalleryMetric, SharedGallery};
 use crate::pipeline::{self, Announcer, Parts};
-use crate::sys::signals::Shutdown;
 
 /// So soon has a pipeline ended that was told to.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// Everything that is the same at each presentation.
-pub(super) struct Stage<'a> {
-    config: &'a Config,
+pub(super) struct Stage {
+    pub(super) config: Config,
     detector: Turns<OrtDetector>,
     embedder: Turns<OrtEmbedder>,
     liveness: Option<Turns<OrtLiveness>>,
@@ -31,23 +30,23 @@ pub(super) struct Stage<'a> {
     gallery: SharedGallery,
     policy: Policy,
     somebody: (PersonId, Similarity),
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// How long a presentation goes on.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Extent {
+pub(in crate::cmds) enum Extent {
     /// At most so long, of a camera.
     AtMost(Duration),
     /// To the end of a recording, every frame of it.
     ToItsEnd,
 }
 
-impl<'a> Stage<'a> {
-    /// Loads the models.
-    pub(super) fn new(config: &'a Config) -> Result<Self, Failure> {
-        let models = Models::load(config)?;
-        let daemon = models.terms(config, true)?.policy;
+impl Stage {
+    /// Loads the models. The pipelines go by the `clock`.
+    pub(super) fn new(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+        let models = Models::load(&config)?;
+        let daemon = models.terms(&config, true)?.policy;
         let any = Threshold::new(0.0).or_exit(Exit::Internal)?;
         let metric = match models.embedder.spec().metric {
             Metric::Cosine => GalleryMetric::Cosine,
@@ -55,7 +54,6 @@ impl<'a> Stage<'a> {
         };
         let dimension = models.embedder.spec().dimension;
         Ok(Self {
-            config,
             gallery: SharedGallery::new(Gallery::new(models.embedder.digest(), metric, dimension, &[])),
             detector: Turns::new(models.detector),
             embedder: Turns::new(models.embedder),
@@ -65,21 +63,17 @@ impl<'a> Stage<'a> {
                 PersonId::new("presented").or_exit(Exit::Internal)?,
                 Similarity::new(1.0).or_exit(Exit::Internal)?,
             ),
-            clock: Arc::new(SystemClock::new()),
+            clock,
+            config,
         })
     }
 
-    /// The clock that the pipelines go by.
-    pub(super) fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(&self.clock)
-    }
-
-    /// Watches one presentation; `None` if the program is to end.
+    /// Watches one presentation; `None` if `go_on` said no. That waits a little each time that it is asked.
     pub(super) fn present(
         &self,
         open: OpenSource,
         extent: Extent,
-        shutdown: &Shutdown,
+        go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Outcome>, Failure> {
         let witness = Witness::new(self.policy.clone(), self.somebody.clone()).or_exit(Exit::Config)?;
         let sighting = witness.sighting();
@@ -89,10 +83,13 @@ impl<'a> Stage<'a> {
             Extent::AtMost(most) => self.clock.now().since(begun) >= most || sighting.is_settled(),
             Extent::ToItsEnd => false,
         };
-        while !running.is_over() && !is_over() && !shutdown.sleep(Duration::from_millis(GLANCE_MS)) {}
+        let mut is_wanted = true;
+        while is_wanted && !running.is_over() && !is_over() {
+            is_wanted = go_on();
+        }
         running.stop();
         let stats = running.join(END_WITHIN).map_err(pipeline_failure)?;
-        if shutdown.is_requested() {
+        if !is_wanted {
             return Ok(None);
         }
         if stats.captured.get() == 0 {
@@ -103,7 +100,7 @@ impl<'a> Stage<'a> {
     }
 
     fn parts(&self, open: OpenSource, witness: Witness, extent: Extent) -> Result<Parts, Failure> {
-        let config = self.config;
+        let config = &self.config;
         let camera =
             config.cameras.first().ok_or_else(|| Failure::new(Exit::Config, "no camera is configured"))?;
         let lend = |model: &Turns<OrtLiveness>| Box::new(model.clone()) as Box<dyn LivenessModel>;
@@ -119,10 +116,10 @@ impl<'a> Stage<'a> {
             own_time: matches!(extent, Extent::ToItsEnd),
             gallery: self.gallery.clone(),
             // What is to be said of a camera or a model is in the log as well.
-            announcer: Announcer::new(self.clock(), Arc::new(|_| ())),
+            announcer: Announcer::new(Arc::clone(&self.clock), Arc::new(|_| ())),
             recording: None,
             lasting: Lasting::default(),
-            clock: self.clock(),
+            clock: Arc::clone(&self.clock),
         };
         Ok(assembly::parts((config, camera), minds, surroundings))
     }

@@ -12,8 +12,8 @@ use crate::matching::statistics::clopper_pearson;
 use crate::store::{AttackKind, Origin, Presentations};
 
 /// What is reported; the fields are the keys of the JSON object.
-#[derive(Debug, Serialize)]
-pub(super) struct Report {
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub(in crate::cmds) struct Report {
     pub camera: CameraId,
     pub at: WallTime,
     pub from: Origin,
@@ -40,8 +40,8 @@ pub(super) struct Report {
 }
 
 /// One kind of presentation.
-#[derive(Debug, Serialize)]
-pub(super) struct OfKind {
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub(in crate::cmds) struct OfKind {
     /// `live`, or the kind of attack.
     pub kind: &'static str,
     #[serde(flatten)]

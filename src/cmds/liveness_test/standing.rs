@@ -22,7 +22,8 @@ pub fn untested(config: &Config) -> Result<Option<String>, Failure> {
     Ok(fault(config, &fingerprint).map(|fault| {
         format!(
             "nobody is verified at camera {camera}, because `liveness.require_self_test` is on and {fault}: run `facewarden \
-             liveness-test` there (with `--camera {camera}` where there are several), then reload or start again"
+             liveness-test` there (with `--camera {camera}` where there are several), then reload or start again; or test in the \
+             admin page"
         )
     }))
 }

@@ -8,7 +8,7 @@ use crate::store::{AttackKind, Presentations};
 
 /// What was presented, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Counts {
+pub(in crate::cmds) struct Counts {
     /// Live people.
     pub live: Presentations,
     /// Pictures of people.
@@ -34,8 +34,8 @@ impl Limits {
 }
 
 /// A rate with its 95 % interval (Clopper-Pearson).
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub(super) struct Rate {
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, schemars::JsonSchema)]
+pub(in crate::cmds) struct Rate {
     /// The share, 0..=1.
     pub rate: f64,
     /// Lower end.

@@ -26,7 +26,7 @@ const NEVER_LATE: Duration = Duration::from_secs(3600);
 
 /// What came of a presentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(in crate::cmds) enum Outcome {
     /// A recognised person would have been verified.
     Live,
     /// They would have been turned away as a picture.
@@ -37,7 +37,7 @@ pub(super) enum Outcome {
 
 /// Why there is no verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoVerdict {
+pub(in crate::cmds) enum NoVerdict {
     /// Nobody was seen.
     NoFace,
     /// A face was seen, never well enough.
@@ -46,6 +46,22 @@ pub(super) enum NoVerdict {
     TooLittle,
     /// More than one face was in view.
     SeveralFaces,
+}
+
+impl Outcome {
+    /// For programs: `live`, or why not.
+    pub(in crate::cmds) fn code(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Picture(Reason::ScreenEdge) => "picture_edges",
+            Self::Picture(Reason::Overexposed) => "picture_light",
+            Self::Picture(_) => "picture_model",
+            Self::NoVerdict(NoVerdict::NoFace) => "no_face",
+            Self::NoVerdict(NoVerdict::Poor(_)) => "poor",
+            Self::NoVerdict(NoVerdict::TooLittle) => "too_little",
+            Self::NoVerdict(NoVerdict::SeveralFaces) => "several_faces",
+        }
+    }
 }
 
 impl std::fmt::Display for Outcome {

@@ -1,6 +1,7 @@
 //! `facewarden persons`: who is enrolled, and changing it. Shows no embedding and no score.
 
 mod refreshed;
+mod report;
 mod set;
 mod times;
 mod words;
@@ -10,17 +11,18 @@ use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::enroll::Coverage;
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::gallery::{GalleryArgs, store_failure, warn_of_refused};
 use crate::clock::{Clock, SystemClock, WallTime};
-use crate::config::{Config, People, Role};
-use crate::domain::{Barred, GroupId, ModelDigest, Particulars, PersonId, Reason, SiteRules};
+use crate::config::{Config, People};
+use crate::domain::{Barred, GroupId, ModelDigest, PersonId, SiteRules};
 use crate::inference::ModelFolders;
 use crate::store::{Loaded, Person, Store};
-use set::{Change, local_zone};
+pub(super) use report::{Models, PersonReport};
+pub(super) use set::Change;
+use set::local_zone;
 
 /// Arguments of `persons`.
 #[derive(Debug, clap::Args)]
@@ -105,34 +107,6 @@ struct SetArgs {
     change: Change,
 }
 
-/// A person in JSON.
-#[derive(Debug, Serialize)]
-struct PersonReport {
-    name: PersonId,
-    groups: Vec<GroupId>,
-    particulars: Particulars,
-    /// Why they may not be let in now, as events name it; `null` if they may.
-    barred: Option<Reason>,
-    file: String,
-    enrolled: WallTime,
-    changed: WallTime,
-    templates: Vec<TemplateReport>,
-    /// Templates that the model in use cannot compare; `null` if that model is not known here.
-    templates_of_other_models: Option<usize>,
-    coverage: Coverage,
-}
-
-#[derive(Debug, Serialize)]
-struct TemplateReport {
-    source: Option<String>,
-    added: WallTime,
-    /// Added by itself after a very sure match.
-    refreshed: bool,
-    model_digest: String,
-    /// The name of the model, if its manifest is here.
-    model: Option<String>,
-}
-
 #[derive(Debug, Serialize)]
 struct ListReport {
     gallery: PathBuf,
@@ -157,7 +131,7 @@ pub fn run(args: &Args) -> Outcome {
         Action::List { expired } => list(args, &store, house, *expired),
         Action::Show { name } => {
             let person = store.get(name).map_err(store_failure)?;
-            show(args, &person, &Models::known(args), house)
+            show(args, &person, &models(args), house)
         }
         Action::Set(what) => set(args, &store, house, &what.name, &what.change),
         Action::Rename { old, new } => {
@@ -212,6 +186,10 @@ impl House {
     }
 }
 
+fn models(args: &Args) -> Models {
+    Models::known(&ModelFolders::or_usual(args.models_dir.clone()), &args.model)
+}
+
 fn set(args: &Args, store: &Store, house: &House, name: &PersonId, change: &Change) -> Outcome {
     if *change == Change::default() {
         return Err(Failure::new(Exit::Usage, "say what to change, such as --valid-until 2026-12-31"));
@@ -221,14 +199,7 @@ fn set(args: &Args, store: &Store, house: &House, name: &PersonId, change: &Chan
     if after == before.particulars {
         return done(args, &before, &format!("nothing changed: {name} is known like that\n"), house);
     }
-    let mut applied = Ok(());
-    // Once more, from what is there by now: somebody else may have changed something meanwhile.
-    let describe = |particulars: &mut Particulars| match change.apply(particulars, &house.people, house.now) {
-        Ok(after) => *particulars = after,
-        Err(failure) => applied = Err(failure),
-    };
-    let person = store.describe(name, describe, house.now).map_err(store_failure)?;
-    applied?;
+    let person = change.write((store, name), &house.people, house.now)?;
     let barred = house.barred(&person);
     let text = format!(
         "{name}\n{}  now       {}\n",
@@ -240,7 +211,7 @@ fn set(args: &Args, store: &Store, house: &House, name: &PersonId, change: &Chan
 
 fn list(args: &Args, store: &Store, house: &House, only_expired: bool) -> Outcome {
     let mut loaded = store.load().map_err(store_failure)?;
-    let models = Models::known(args);
+    let models = models(args);
     if only_expired {
         let is_over = |barred| matches!(barred, Barred::Expired | Barred::ConsentEnded);
         loaded.people.retain(|person| house.barred(person).is_some_and(is_over));
@@ -370,11 +341,7 @@ fn confirmed(person: &Person) -> Result<bool, Failure> {
 }
 
 fn done(args: &Args, person: &Person, text: &str, house: &House) -> Outcome {
-    if args.json {
-        say_json(&Models::known(args).report(person, house.barred(person)))
-    } else {
-        super::say(text)
-    }
+    if args.json { say_json(&models(args).report(person, house.barred(person))) } else { super::say(text) }
 }
 
 fn say_json(report: &impl Serialize) -> Outcome {
@@ -384,68 +351,4 @@ fn say_json(report: &impl Serialize) -> Outcome {
 
 fn day(time: WallTime) -> String {
     time.0.strftime("%Y-%m-%d %H:%M UTC").to_string()
-}
-
-/// The embedders whose manifests are here. Told apart by digest without loading any.
-struct Models {
-    named: Vec<(ModelDigest, String)>,
-    current: Option<ModelDigest>,
-    /// Why the model in use is not known.
-    trouble: Option<String>,
-}
-
-impl Models {
-    fn known(args: &Args) -> Self {
-        let folders = ModelFolders::or_usual(args.models_dir.clone());
-        let digest = |name: &str| {
-            let (_, manifest) = folders.manifest(name).map_err(|e| e.to_string())?;
-            match manifest.role {
-                Role::Embedder(_) => Ok(ModelDigest(Sha256::digest(manifest.digest_input()).into())),
-                _ => Err(format!("{name} is no embedder")),
-            }
-        };
-        let names = folders.names().into_iter();
-        let named = names.filter_map(|name| Some((digest(&name).ok()?, name))).collect();
-        match digest(&args.model) {
-            Ok(current) => Self { named, current: Some(current), trouble: None },
-            Err(trouble) => Self { named, current: None, trouble: Some(trouble) },
-        }
-    }
-
-    fn find(&self, digest: ModelDigest) -> Option<&str> {
-        self.named.iter().find(|(known, _)| *known == digest).map(|(_, name)| name.as_str())
-    }
-
-    fn name_of(&self, digest: ModelDigest) -> String {
-        let short = digest.short();
-        self.find(digest).map_or_else(|| format!("unknown ({short})"), |name| format!("{name} ({short})"))
-    }
-
-    /// How many templates the model in use cannot compare.
-    fn foreign(&self, person: &Person) -> Option<usize> {
-        let current = self.current?;
-        Some(person.templates.iter().filter(|t| t.embedding.model() != current).count())
-    }
-
-    fn report(&self, person: &Person, barred: Option<Barred>) -> PersonReport {
-        let templates = person.templates.iter().map(|t| TemplateReport {
-            source: t.source.clone(),
-            added: t.added,
-            refreshed: t.is_refreshed,
-            model_digest: t.embedding.model().to_string(),
-            model: self.find(t.embedding.model()).map(str::to_owned),
-        });
-        PersonReport {
-            name: person.name.clone(),
-            groups: person.groups.clone(),
-            particulars: person.particulars.clone(),
-            barred: barred.map(Reason::from),
-            file: person.id.file_name(),
-            enrolled: person.created,
-            changed: person.changed,
-            templates: templates.collect(),
-            templates_of_other_models: self.foreign(person),
-            coverage: Coverage::of(person, self.current),
-        }
-    }
 }

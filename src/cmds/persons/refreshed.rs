@@ -1,6 +1,6 @@
 //! `facewarden persons refreshed`: what was added to somebody by itself, and taking it away.
 
-use super::{Args, House, Models, day, done};
+use super::{Args, House, Models, day, done, models};
 use crate::cmds::exit::{Exit, Failure, Outcome};
 use crate::cmds::gallery::store_failure;
 use crate::domain::PersonId;
@@ -21,7 +21,7 @@ pub(super) fn run(args: &Args, store: &Store, house: &House, name: &PersonId, re
         );
     }
     let person = store.get(name).map_err(store_failure)?;
-    done(args, &person, &text(&person, &Models::known(args)), house)
+    done(args, &person, &text(&person, &models(args)), house)
 }
 
 /// Somebody without what was added, which were so many templates.

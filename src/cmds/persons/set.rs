@@ -2,16 +2,21 @@
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::super::exit::{Exit, Failure};
+use super::super::gallery::store_failure;
 use super::times::{Day, parse_time};
 use crate::clock::WallTime;
 use crate::config::People;
-use crate::domain::{Consent, Particulars, Schedule, parse_date, time_zone_name};
+use crate::domain::{Consent, Particulars, PersonId, Schedule, parse_date, time_zone_name};
+use crate::store::{Person, Store};
 
-/// What to change.
-#[derive(Debug, Clone, PartialEq, Default, clap::Args)]
-pub(super) struct Change {
+/// What to change; what is not named stays as it is. Times without a zone are of `time_zone`.
+#[derive(Debug, Clone, PartialEq, Default, clap::Args, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::cmds) struct Change {
     /// How they are called on a display, where that is not their name
     #[arg(long, value_name = "TEXT")]
     display_name: Option<String>,
@@ -35,6 +40,7 @@ pub(super) struct Change {
     time_zone: Option<String>,
     /// A day on which none of the hours of the schedule begin; can be given several times
     #[arg(long, value_name = "DATE", value_parser = |text: &str| parse_date(text))]
+    #[schemars(with = "Vec<String>")]
     holiday: Vec<Date>,
     /// Who agreed to their being recognised: they themselves, or who may speak for them
     #[arg(long, value_name = "TEXT", requires = "consent_for")]
@@ -54,7 +60,8 @@ pub(super) struct Change {
 }
 
 /// What can be forgotten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 enum Field {
     DisplayName,
     ExternalId,
@@ -91,12 +98,15 @@ impl Change {
     ///
     /// # Errors
     /// [`Exit::Usage`] for what cannot be.
-    pub(super) fn apply(
+    pub(in crate::cmds) fn apply(
         &self,
         before: &Particulars,
         settings: &People,
         now: WallTime,
     ) -> Result<Particulars, Failure> {
+        if self.consent_by.is_some() != self.consent_for.is_some() {
+            return Err(misused("a consent has both: who gave it, and what for"));
+        }
         let local = local_zone(self.time_zone.as_deref(), settings)?;
         let time = |text: &String, day| parse_time(text, &local, day).map_err(misused);
         let begin = |text: &Option<String>| text.as_ref().map(|text| time(text, Day::Begins)).transpose();
@@ -135,6 +145,26 @@ impl Change {
         let person = person.to_milliseconds();
         person.check().map_err(misused)?;
         Ok(person)
+    }
+
+    /// Makes the change to somebody, from what is known of them by then: somebody else may have changed something
+    /// meanwhile. With an error nothing was changed.
+    ///
+    /// # Errors
+    /// As [`Change::apply`], or if the gallery cannot be changed.
+    pub(in crate::cmds) fn write(
+        &self,
+        (store, name): (&Store, &PersonId),
+        settings: &People,
+        now: WallTime,
+    ) -> Result<Person, Failure> {
+        let mut applied = Ok(());
+        let describe = |particulars: &mut Particulars| match self.apply(particulars, settings, now) {
+            Ok(after) => *particulars = after,
+            Err(failure) => applied = Err(failure),
+        };
+        let person = store.describe(name, describe, now).map_err(store_failure)?;
+        applied.map(|()| person)
     }
 
     fn schedule(&self, before: Option<Schedule>, settings: &People) -> Result<Option<Schedule>, Failure> {

@@ -9,8 +9,9 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use super::MqttError;
+use crate::config::located;
 use crate::config::{Mqtt, MqttTls};
-use crate::sinks::secret::{SecretError, located, read_secret};
+use crate::sinks::secret::{SecretError, read_secret};
 use crate::sinks::tls::{certificates, root_store};
 
 /// The name and password to log in with, if there is a name.

@@ -282,10 +282,16 @@ fn what_is_no_decision_is_a_sentence() {
         "20:00:00",
         "At the camera door ada began to enrol somebody: nobody was verified there meanwhile.",
     );
+    check(
+        paused(PauseCause::LivenessTest, Some(until)),
+        "20:00:00",
+        "At the camera door ada began a liveness self-test: nobody was verified there meanwhile.",
+    );
     for (why, by, text) in [
         (ResumeCause::Asked, Some("ada".to_owned()), "ada asked for it"),
         (ResumeCause::TimeIsOver, None, "the time of the pause was over"),
         (ResumeCause::EnrolmentEnded, None, "nobody was being enrolled any more"),
+        (ResumeCause::TestEnded, None, "the liveness self-test had ended"),
     ] {
         let text = format!("The camera door watched again: {text}.");
         check(EventKind::CameraResumed { camera: camera.clone(), why, by }, "20:00:00", &text);

@@ -1,0 +1,85 @@
+"""What answering over HTTP costs the cameras: the frame lag of one camera without anybody asking, and with wrk asking for
+/healthz a thousand times a second while others have pictures compared as fast as they are answered.
+
+    http_load.py PROGRAM [SECONDS]
+
+Each way is measured twice, in turn. Needs wrk, and vendor/ffmpeg for the recording. Prints a line of JSON for each run.
+"""
+
+import base64
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+from served import daemon
+
+PICTURES = ROOT / "tests" / "pictures"
+FFMPEG = os.environ.get("FACEWARDEN_FFMPEG", str(ROOT / "vendor" / "ffmpeg"))
+# Eleven connections that ask again ten milliseconds after each answer: about a thousand a second.
+EVERY_10_MS = "function delay() return 10 end\n"
+
+
+def record(folder):
+    """Somebody who comes and goes, 640x360 at 15 frames a second."""
+    subprocess.run([FFMPEG, "-loglevel", "error", "-f", "lavfi", "-i", "color=c=0x5a646e:s=640x360:r=15", "-loop", "1", "-i", PICTURES / "obama.jpg",
+                    "-filter_complex", "[1]scale=-2:340[face];[0][face]overlay=x='if(lt(mod(t,4),2),150+20*mod(t,2),2000)':y=10", "-t", "8",
+                    "-c:v", "mjpeg", "-q:v", "3", folder / "door.avi"], check=True)
+
+
+def ask(url, token, path, body=None):
+    request = urllib.request.Request(url + path, data=body, headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def compare(url, token, until):
+    """Has pictures compared until then; how long each took."""
+    body = json.dumps({f"img{n}": base64.b64encode((PICTURES / name).read_bytes()).decode() for n, name in ((1, "obama.jpg"), (2, "obama2.jpg"))}).encode()
+    took = []
+    while time.monotonic() < until:
+        began = time.monotonic()
+        ask(url, token, "/verify", body)
+        took.append(time.monotonic() - began)
+    return took
+
+
+def run(program, folder, with_load, seconds):
+    camera = f'source: "{folder}/door.avi", loops: 100000'
+    with daemon(program, folder, camera, "admin", 100000) as (_, url, token):
+        told = {"load": with_load}
+        if with_load:
+            (folder / "delay.lua").write_text(EVERY_10_MS)
+            wrk = subprocess.Popen(["wrk", "-t1", "-c11", f"-d{seconds}", "-s", folder / "delay.lua", f"{url}/healthz"], stdout=subprocess.PIPE, text=True)
+            until = time.monotonic() + seconds
+            with concurrent.futures.ThreadPoolExecutor(4) as askers:
+                took = sorted(sum(askers.map(lambda _: compare(url, token, until), range(4)), []))
+            said = wrk.communicate()[0]
+            told["healthz_per_second"] = float(re.search(r"Requests/sec:\s+([\d.]+)", said).group(1))
+            told["verify_per_second"] = round(len(took) / seconds, 1)
+            told["verify_p50_ms"] = round(took[len(took) // 2] * 1000)
+        else:
+            time.sleep(seconds)
+        door = ask(url, token, "/v1/cameras/door")
+        told |= {key: door[key] for key in ("frame_lag_p50_ms", "frame_lag_p99_ms", "detected_fps")}
+        print(json.dumps(told), flush=True)
+
+
+def main():
+    program, seconds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 30
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        record(folder)
+        for with_load in (False, True, False, True):
+            run(program, folder, with_load, seconds)
+
+
+main()
