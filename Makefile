@@ -89,7 +89,7 @@ bench-search: build
 	@$(BIN) bench --only search --peer tests/peers/faiss_search.py $(if $(SIZES),--templates $(SIZES))
 
 # DeepFace takes seconds for a pair and the whole takes a quarter of an hour. FOR=10 are the seconds of each run.
-FOR ?= 30
+FOR ?= 40
 bench-http: build
 	@command -v wrk >/dev/null || { echo "bench-http: wrk is missing; install it (Debian: apt-get install wrk)"; exit 1; }
 	@./setup --deepface

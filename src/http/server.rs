@@ -20,7 +20,6 @@ use super::gate::Peer;
 use super::stats::HttpStats;
 use super::tls::{TlsError, server_config};
 use crate::config::Http;
-use crate::sys::thread::{self, Precedence};
 
 /// A connection has so long to finish its handshake, and a request its headers; an idle connection is closed then.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
@@ -66,18 +65,23 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens, and answers by `router` from now on.
+    /// Listens, and answers by `router` from now on. Each thread that answers does `at_start` first.
     ///
     /// # Errors
     /// [`HttpError`].
-    pub fn open(settings: &Http, router: Router, stats: Arc<HttpStats>) -> Result<Self, HttpError> {
+    pub fn open(
+        settings: &Http,
+        router: Router,
+        stats: Arc<HttpStats>,
+        at_start: fn(),
+    ) -> Result<Self, HttpError> {
         let address = settings.address().ok_or(HttpError::NoAddress)?;
         let tls = settings.tls.as_ref().map(server_config).transpose()?.map(TlsAcceptor::from);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
             .max_blocking_threads(WAITING_THREADS)
             .thread_name("http")
-            .on_thread_start(after_cameras)
+            .on_thread_start(at_start)
             .enable_io()
             .enable_time()
             .build()
@@ -125,13 +129,6 @@ impl Drop for Server {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
-    }
-}
-
-/// Who asks waits for the cameras, never the other way round.
-fn after_cameras() {
-    if let Err(error) = thread::step_back(Precedence::Low) {
-        tracing::warn!("HTTP is answered with the same priority as cameras: {error}");
     }
 }
 

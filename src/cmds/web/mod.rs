@@ -42,7 +42,7 @@ use crate::config::Config;
 use crate::domain::Event;
 use crate::http::{Gate, HttpError, Server, TokenFile, TokenWatch};
 use crate::sinks::Backlog;
-use crate::sys::thread::Thread;
+use crate::sys::thread::{self, Precedence, Thread};
 pub(super) use errand::{Errand, Errands};
 use health::Readiness;
 use liveness::Tests;
@@ -146,7 +146,8 @@ impl OpenWeb {
             previews,
         }));
         let router = routes::router(&web);
-        let server = Server::open(settings, router, Arc::clone(&gate.stats)).map_err(failure)?;
+        let server =
+            Server::open(settings, router, Arc::clone(&gate.stats), after_cameras).map_err(failure)?;
         Ok(Some(Self { server, web, workers }))
     }
 
@@ -175,6 +176,13 @@ impl OpenWeb {
         let ended =
             workers.into_iter().map(|worker| worker.join_within(within / 4).is_ok()).collect::<Vec<_>>();
         in_time && ended.into_iter().all(|ended| ended)
+    }
+}
+
+/// Whoever asks waits for the cameras, never the other way round.
+fn after_cameras() {
+    if let Err(error) = thread::step_back(Precedence::Low) {
+        tracing::warn!("HTTP is answered with the same priority as cameras: {error}");
     }
 }
 
